@@ -1,0 +1,13 @@
+// Which cases make up a suite, in the order they run (a case is one file of `cases/`), and at what size.
+export const suites = {
+  memory: ['trivial', 'timeout', 'backlog', 'priority', 'enqueue', 'loop', 'require'],
+}
+
+/** The sizes of a run: as the cases state them, or a fiftieth of that for a smoke test. */
+export function createScale(quick) {
+  const count = size => (quick ? Math.ceil(size / 50) : size)
+  return { quick, count, text: size => count(size).toLocaleString('en-US') }
+}
+
+/** The name of an entry of a case's plan, unique in the case. */
+export const nameOf = ({ group, label }) => `${group}/${label}`

@@ -1,0 +1,381 @@
+/// <reference types="node" />
+
+// The public API: what the package exports, and nothing that it does not have.
+// Every duration is in milliseconds or text with a unit, every option may be left out or undefined, and null is
+// never accepted. A wrong option throws (or rejects with) a TaskError `ERR_OPTION` that names the option, what was
+// given and what is allowed. `@default` values are compared with the code by a test.
+
+// biome-ignore-all lint/suspicious/noExplicitAny: a definition of any input has to be a definition of each
+
+import { EventEmitter } from 'node:events'
+import type { TaskError, TaskErrorCode } from './lib/errors.js'
+import type {
+  CloseOptions,
+  ConcurrencyLimits,
+  EnqueueOptions,
+  ExecutorOptions,
+  Persistence,
+  ResultOptions,
+  RunOptions,
+  TaskFilter,
+} from './lib/options.js'
+import type { RetryOptions, RetryPolicy } from './lib/retry.js'
+
+export { TaskError, type TaskErrorCode, type TaskErrorOptions } from './lib/errors.js'
+export type * from './lib/options.js'
+export { type RetryOptions, RetryPolicy } from './lib/retry.js'
+
+/** The version of this package. */
+export const version: string
+
+// ---- Vocabulary ---------------------------------------------------------------------------------
+
+/**
+ * A length of time: milliseconds, or a number with a unit, such as `250`, `'30s'` or `'1.5h'`. Fractions of a
+ * millisecond are rounded up. At most 100 years.
+ */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
+
+/** Anything JSON can carry. */
+export type Json = string | number | boolean | null | Json[] | { [key: string]: Json }
+
+/**
+ * Where a task stands. `scheduled` (its time has not come) and `blocked` (tasks it waits for have not ended) are ways
+ * of waiting; `completed`, `failed` and `cancelled` are final until somebody calls `retry`.
+ */
+export type TaskState = 'scheduled' | 'waiting' | 'blocked' | 'running' | 'completed' | 'failed' | 'cancelled'
+
+/** The part of https://standardschema.dev that is called here: schemas of Zod, Valibot, ArkType and others fit. */
+export interface StandardSchema<In = unknown, Out = In> {
+  readonly '~standard': {
+    /** The version of the standard. */
+    readonly version: 1
+    /** Who made the schema. */
+    readonly vendor: string
+    /** Only there for types. */
+    readonly types?: { readonly input: In; readonly output: Out } | undefined
+    /** Gives the value to go on with, or what is wrong with it. */
+    validate(value: unknown): SchemaResult<Out> | Promise<SchemaResult<Out>>
+  }
+}
+
+/** What a schema says about a value. */
+export type SchemaResult<Out> =
+  | { readonly value: Out; readonly issues?: undefined }
+  | { readonly issues: ReadonlyArray<{ readonly message: string }> }
+
+// ---- Tasks --------------------------------------------------------------------------------------
+
+/** What every run is told, also that of a closure given to `execute`. */
+export interface RunContext {
+  /** Of the task; the same in each attempt. */
+  readonly id: string
+  /** Which run this is: 1 for the first. */
+  readonly attempt: number
+  /** How many runs the retry policy allows, the first included. */
+  readonly maxAttempts: number
+  /**
+   * Aborts on timeout, cancel and shutdown, with a TaskError as its reason. Hand it to `fetch` and the like. It is
+   * created when it is first read.
+   */
+  readonly signal: AbortSignal
+  /** The same as a flag that a synchronous loop can read: it turns true while the event loop is blocked. */
+  readonly cancelled: boolean
+}
+
+/** What the handler of a definition is told. */
+export interface TaskContext extends RunContext {
+  /** Of the kind of task. */
+  readonly name: string
+  /** What `enqueue` was given; empty where it was given nothing. */
+  readonly metadata: Readonly<Record<string, string>>
+  /**
+   * Ends this run, gives its slot back and comes again after `delay`. Costs no attempt. It throws, so that nothing
+   * after it is run; do not catch what it throws.
+   */
+  snooze(delay: Duration): never
+}
+
+/** The function that runs tasks of one kind. Its result is the task's output. */
+export type TaskHandler<In, Out> = (input: In, ctx: TaskContext) => Out | Promise<Out>
+
+/**
+ * How tasks behave. What `enqueue` or `execute` says comes before what the definition says, and that before what the
+ * executor says.
+ */
+export interface TaskPolicy {
+  /**
+   * The queue: the unit that is paused, and within which a `key` is unique.
+   * @default 'default'
+   */
+  readonly queue?: string | undefined
+  /**
+   * Larger runs first, as in p-queue; ties run in the order of arrival. A whole number of 32 bits.
+   * @default 0
+   */
+  readonly priority?: number | undefined
+  /**
+   * For one attempt, from its start. The attempt ends as `ERR_TASK_TIMEOUT` on time even if the handler never
+   * settles; what the handler does later is ignored. At least 1 ms. Default: no limit.
+   */
+  readonly timeout?: Duration | undefined
+  /** What follows a failure. Default: no retry. */
+  readonly retry?: RetryPolicy | RetryOptions | undefined
+}
+
+/** A kind of task. */
+export interface TaskDefinition<Name extends string = string, In = any, Out = any> extends TaskPolicy {
+  /** Identity of the kind: 1 to 128 bytes of UTF-8 without control characters. */
+  readonly name: Name
+  /** For people. At most 1 KiB. */
+  readonly description?: string | undefined
+  /** Checked at `enqueue` and again before the handler; a mismatch is `ERR_TASK_INPUT` and never retried. */
+  readonly input?: StandardSchema<any, In> | undefined
+  /** How many of this kind may run at once; a number is `perNode`. */
+  readonly concurrency?: number | ConcurrencyLimits | undefined
+  /** Who runs it. Without one, tasks of this kind can be enqueued here, and wait for an executor that has it. */
+  readonly handler?: TaskHandler<In, Out> | undefined
+}
+
+/**
+ * Checks a definition and returns a frozen copy of it; infers the types of its input and output.
+ * Throws `ERR_OPTION` for whatever a definition cannot have.
+ */
+export function defineTask<const Name extends string, In = void, Out = void>(
+  definition: TaskDefinition<Name, In, Out>,
+): TaskDefinition<Name, In, Out>
+
+/** A definition of any kind. A function is none, although it has a name: that is all `bind` says. */
+export type AnyTask = TaskDefinition<string, any, any> & { readonly bind?: never }
+/** What the handler of a definition gets. */
+export type InputOf<T> = T extends TaskDefinition<any, infer In, any> ? In : never
+/** What the handler of a definition gives. */
+export type OutputOf<T> = T extends TaskDefinition<any, any, infer Out> ? Awaited<Out> : never
+
+// ---- Executor -----------------------------------------------------------------------------------
+
+/** A task in the queue. Nothing here throws for a task that has ended; the answer says whether anything was changed. */
+export interface TaskHandle<Out = unknown> {
+  /** Of the task. */
+  readonly id: string
+  /** False where `id`, `key`, `debounce` or `throttle` found a task that was there before. */
+  readonly created: boolean
+  /**
+   * The output once it has completed. Rejects with what the handler threw last, or with a TaskError:
+   * `ERR_TASK_TIMEOUT`, `ERR_TASK_CANCELLED`, `ERR_TASK_EXPIRED`, `ERR_TASK_LOST`, `ERR_TASK_NOT_FOUND` (no longer
+   * kept) or `ERR_EXECUTOR_CLOSED`.
+   */
+  result(options?: ResultOptions): Promise<Out>
+  /** How it stands now. Rejects with `ERR_TASK_NOT_FOUND` when it is no longer kept. */
+  status(): Promise<TaskInfo<Out>>
+  /**
+   * Ends it as `cancelled`, and what waits for it too: at once where it has not started, else when its handler has
+   * ended or `cancelGrace` is over. False where it had ended.
+   */
+  cancel(reason?: string): Promise<boolean>
+  /** Runs it again, with all its attempts. False where it has not failed or been cancelled. */
+  retry(): Promise<boolean>
+  /** Starts a delayed task now. False where it was not delayed. */
+  promote(): Promise<boolean>
+  /** Moves its start. False where it does not wait. Throws `ERR_OPTION` for anything but a valid Date. */
+  reschedule(runAt: Date): Promise<boolean>
+  /** Moves it forward or back among those that wait. False where it does not wait. */
+  setPriority(priority: number): Promise<boolean>
+}
+
+/** An attempt that failed. */
+export interface TaskAttempt {
+  /** Which run: 1 for the first. */
+  readonly attempt: number
+  /** When it ended. */
+  readonly at: Date
+  /** What kind of failure. */
+  readonly code: TaskErrorCode
+  /** Name of the error, such as `TypeError`. */
+  readonly name: string
+  /** Its message; at most 16 KiB. */
+  readonly message: string
+  /** Its stack, where it had one; at most 16 KiB. */
+  readonly stack?: string
+}
+
+/** How a task stood when it was asked for: a copy, which does not change. */
+export interface TaskInfo<Out = unknown> {
+  /** Of the task. */
+  readonly id: string
+  /** Of its kind. */
+  readonly name: string
+  /** The queue it is in. */
+  readonly queue: string
+  /** Where it stands. */
+  readonly state: TaskState
+  /** Larger runs first. */
+  readonly priority: number
+  /** The run that goes on, comes next or was the last: 1 for the first. */
+  readonly attempt: number
+  /** How many runs its retry policy allows. */
+  readonly maxAttempts: number
+  /** What it was enqueued with, as JSON carries it. */
+  readonly input: Json
+  /** What its handler gave, once it has completed. */
+  readonly output?: Out
+  /** The attempts that failed, oldest first; the last 20. */
+  readonly errors: readonly TaskAttempt[]
+  /** When it was enqueued. */
+  readonly createdAt: Date
+  /** The earliest start. */
+  readonly runAt: Date
+  /** Start of the last run. */
+  readonly startedAt?: Date
+  /** When it ended. */
+  readonly finishedAt?: Date
+  /** The group it is in. */
+  readonly group?: string
+  /** What it was enqueued with. */
+  readonly metadata: Readonly<Record<string, string>>
+  /** Of a waiting task: what holds it, and until when if that is known. */
+  readonly waitingFor?: {
+    readonly reason: 'time' | 'blocker' | 'pause' | 'concurrency' | 'no-handler'
+    readonly name?: string
+    readonly until?: Date
+  }
+}
+
+/** What every event about a task says. */
+export interface TaskEvent {
+  /** Of the task. */
+  readonly id: string
+  /** Of its kind; empty for a closure. */
+  readonly name: string
+  /** The queue it is in. */
+  readonly queue: string
+  /** Which run: 1 for the first. */
+  readonly attempt: number
+  /** When it happened, in epoch milliseconds. */
+  readonly at: number
+}
+
+/** The events of an executor: sent in batches, and only while somebody listens. */
+export interface TaskEvents {
+  /** It is ready to run and waits for its turn. */
+  waiting: [event: TaskEvent]
+  /** A run has started. */
+  running: [event: TaskEvent]
+  /** It has completed; `duration` of the last run in milliseconds. */
+  completed: [event: TaskEvent & { readonly output: unknown; readonly duration: number }]
+  /** A run has failed; `retryAt` where it is tried again. */
+  failed: [
+    event: TaskEvent & { readonly error: TaskError; readonly willRetry: boolean; readonly retryAt?: Date },
+  ]
+  /** It was cancelled. */
+  cancelled: [event: TaskEvent]
+  /** The process or event loop that ran it is gone or hung. */
+  lost: [event: TaskEvent]
+  /** Its attempt has ended, its handler has not. */
+  abandoned: [event: TaskEvent]
+  /** Nothing waits and nothing runs. */
+  idle: []
+  /** Something went wrong that no call can report. Without a listener it is dropped. */
+  error: [error: Error]
+  /** The event loop was blocked; `blockedFor` in milliseconds, `task` where one is known to have done it. */
+  loopStalled: [event: { readonly blockedFor: number; readonly task?: TaskEvent }]
+}
+
+/** The names of the events that are about one task. */
+export type TaskEventName = Exclude<keyof TaskEvents, 'idle' | 'error' | 'loopStalled'>
+/** What `events` gives: an event about a task, with its name as `type`. */
+export type AnyTaskEvent = {
+  [Name in TaskEventName]: TaskEvents[Name][0] & { readonly type: Name }
+}[TaskEventName]
+
+type NameOf<Tasks extends readonly AnyTask[]> = Tasks[number]['name']
+// An executor that was given no `tasks` knows no names, so it takes any.
+type Named<Tasks extends readonly AnyTask[], Name> =
+  string extends NameOf<Tasks> ? AnyTask : Extract<Tasks[number], { readonly name: Name }>
+// An input that may be undefined may be left out.
+type Args<In, Options> = undefined extends In
+  ? [input?: In, options?: Options]
+  : [input: In, options?: Options]
+type EnqueueArgs<T> = Args<InputOf<T>, EnqueueOptions>
+
+/**
+ * Runs tasks: closures here and now (`execute`), and tasks of a queue (`enqueue`).
+ * In memory nothing outlives the process. Calls on a closed executor reject with `ERR_EXECUTOR_CLOSED`.
+ */
+export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyTask[]>
+  extends EventEmitter<TaskEvents>
+  implements AsyncDisposable
+{
+  /** Throws `ERR_OPTION` for a wrong option. */
+  constructor(options?: ExecutorOptions<Tasks>)
+  /** An executor with this store and default options. */
+  static withPersistence(persistence: Persistence): TaskExecutor
+  /** An executor whose tasks are retried by this policy where they say nothing else. */
+  static withRetry(policy: RetryPolicy | RetryOptions): TaskExecutor
+
+  /**
+   * Runs a closure here and now, bounded by `concurrency`, and never stores it: what `PQueue#add` does. Rejects with
+   * the very error that the closure threw, or with a TaskError: `ERR_TASK_TIMEOUT` or `ERR_EXECUTOR_CLOSED`.
+   */
+  execute<Out>(run: (ctx: RunContext) => Out, options?: RunOptions): Promise<Awaited<Out>>
+  /** Runs a task of this kind and gives its output. Rejects as `execute` of a closure, or with `ERR_TASK_INPUT`. */
+  execute<T extends AnyTask>(task: T, ...args: Args<InputOf<T>, RunOptions>): Promise<OutputOf<T>>
+  /** Runs all of them, bounded by `concurrency`. Keeps the order; rejects with the first failure, as `Promise.all`. */
+  executeAll<Out>(runs: Iterable<(ctx: RunContext) => Out>, options?: RunOptions): Promise<Awaited<Out>[]>
+
+  /**
+   * Puts a task in the queue; resolves when the store has it. Rejects with `ERR_TASK_INPUT` (the schema),
+   * `ERR_TASK_SERIALIZE` (what JSON cannot carry), `ERR_PAYLOAD_SIZE`, `ERR_QUEUE_FULL` or `ERR_TASK_DUPLICATE`, and
+   * leaves nothing behind then.
+   */
+  enqueue<T extends AnyTask>(task: T, ...args: EnqueueArgs<T>): Promise<TaskHandle<OutputOf<T>>>
+  /** The same by the name of a kind. */
+  enqueue<Name extends NameOf<Tasks>>(
+    name: Name,
+    ...args: EnqueueArgs<Named<Tasks, Name>>
+  ): Promise<TaskHandle<OutputOf<Named<Tasks, Name>>>>
+  /** Puts a task in the queue for each input: all of them or none, in one step. */
+  enqueueMany<T extends AnyTask>(
+    task: T,
+    inputs: Iterable<InputOf<T>>,
+    options?: EnqueueOptions,
+  ): Promise<TaskHandle<OutputOf<T>>[]>
+
+  /** Adds kinds of task after construction. Throws `ERR_OPTION` where a name is taken by another definition. */
+  register(...tasks: readonly AnyTask[]): void
+  /** Begins to take tasks from the queues. An executor in memory does so by itself at its first `enqueue`. */
+  start(): Promise<void>
+  /** Starts no more tasks of this queue, or of all; what runs goes on. */
+  pause(queue?: string): Promise<void>
+  /** Ends a pause. */
+  resume(queue?: string): Promise<void>
+  /** Resolves when nothing waits and nothing runs. */
+  onIdle(): Promise<void>
+  /**
+   * Takes no new tasks; running ones get `gracePeriod`, and their signals abort at half of it. What has not ended by
+   * then is given back without costing an attempt. May be called twice, and inside a handler.
+   */
+  close(options?: CloseOptions): Promise<void>
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
+
+  /** Lets pending work keep the process alive again, as a timer's `ref`. */
+  ref(): this
+  /** Lets the process end in spite of pending work, as a timer's `unref`. */
+  unref(): this
+
+  /** How a task stands; undefined where there is none with this id, or no longer. */
+  get(id: string): Promise<TaskInfo | undefined>
+  /** Tasks, newest first, read page by page as the loop goes on. */
+  list(filter?: TaskFilter): AsyncIterable<TaskInfo>
+  /** How many tasks are in each state, in this queue or in all. */
+  counts(queue?: string): Promise<Record<TaskState, number>>
+  /** Runs failed and cancelled tasks again; gives their number. */
+  retryAll(filter: TaskFilter): Promise<number>
+  /** Cancels tasks that have not ended; gives their number. */
+  cancelAll(filter: TaskFilter): Promise<number>
+  /** Removes tasks that have ended; gives their number. */
+  prune(filter: TaskFilter): Promise<number>
+  /** The events about tasks from now on. A slow loop loses the oldest ones, never memory. */
+  events(options?: ResultOptions): AsyncIterableIterator<AnyTaskEvent>
+}

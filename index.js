@@ -1,0 +1,11 @@
+'use strict'
+
+// Owns the public face: everything that a user of the package can reach.
+
+const { RetryPolicy } = require('./lib/retry')
+const { TaskError } = require('./lib/errors')
+const { TaskExecutor } = require('./lib/executor')
+const { defineTask } = require('./lib/definition')
+const { version } = require('./package.json')
+
+module.exports = { RetryPolicy, TaskError, TaskExecutor, defineTask, version }

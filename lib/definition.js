@@ -1,0 +1,98 @@
+'use strict'
+
+// Owns task definitions: what kind of task there is, how it behaves, who runs it.
+// Invariants: a definition that `defineTask` returned is frozen and is checked once; what `checkDefinition` returns
+// is frozen and always has all its fields, undefined where nothing was said.
+
+const { checkName } = require('./names')
+const check = require('./options/check')
+const { RetryPolicy } = require('./retry')
+
+const limits = check.nested(
+  new Map([
+    ['perNode', check.concurrency],
+    ['total', check.concurrency],
+    ['perGroup', check.concurrency],
+  ]),
+)
+
+/** How tasks behave by default: what a definition and an executor may both say. */
+const POLICY = new Map([
+  ['queue', checkName],
+  ['priority', check.priority],
+  ['timeout', check.timeout],
+  ['retry', RetryPolicy.from],
+])
+
+const DEFINITION = new Map([
+  ['name', checkName],
+  ['description', check.text(0, 1_024)],
+  ['input', schema],
+  ['concurrency', concurrency],
+  ['handler', check.callable],
+  ...POLICY,
+])
+
+const CALL = 'a task definition'
+
+// Definitions made by `defineTask`, to what they say.
+const defined = new WeakMap()
+
+function concurrency(value, option, call) {
+  const given =
+    typeof value === 'object' && value !== null
+      ? limits(value, option, call)
+      : { perNode: check.concurrency(value, option) }
+  return Object.freeze({ perNode: undefined, total: undefined, perGroup: undefined, ...given })
+}
+
+const ABSENT = {
+  name: undefined,
+  description: undefined,
+  input: undefined,
+  handler: undefined,
+  queue: undefined,
+  priority: undefined,
+  timeout: undefined,
+  retry: undefined,
+  concurrency: concurrency({}, 'concurrency', CALL),
+}
+
+// Some libraries make their schemas callable, so a function may be one too.
+function schema(value, option) {
+  const standard = typeof value === 'object' || typeof value === 'function' ? value?.['~standard'] : undefined
+  if (standard?.version === 1 && typeof standard.validate === 'function') return value
+  throw check.refuse(option, 'a schema with a "~standard" property of version 1 (standardschema.dev)', value)
+}
+
+function normalise(value, path = '') {
+  const given = check.readOptions(value, DEFINITION, CALL, path)
+  if (given.name === undefined) checkName(undefined, `${path}name`)
+  return Object.freeze({ ...ABSENT, ...given })
+}
+
+/** What a definition says, checked; `option` names it in errors where it is part of something. */
+function checkDefinition(value, option = undefined) {
+  if (value === undefined) throw check.refuse(option ?? 'task', 'a task definition', value)
+  return defined.get(value) ?? normalise(value, option === undefined ? '' : `${option}.`)
+}
+
+/** Checks a definition and returns a frozen copy of it, or the definition itself where that was done before. */
+function defineTask(definition) {
+  if (defined.has(definition)) return definition
+  const copy = snapshot(definition)
+  defined.set(copy, normalise(copy))
+  return copy
+}
+
+// A getter is read once, here, so that what is checked is what is kept.
+function snapshot(definition) {
+  try {
+    check.requirePlain(definition, CALL)
+    return Object.freeze({ ...definition })
+  } catch (error) {
+    throw check.asOptionError(error, CALL)
+  }
+}
+
+module.exports = { POLICY, checkDefinition, defineTask }

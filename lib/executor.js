@@ -1,0 +1,314 @@
+'use strict'
+
+// Owns the public executor: checks arguments, then hands over to the lane.
+// Invariants: an argument error leaves nothing behind; a closed executor refuses everything new with
+// ERR_EXECUTOR_CLOSED and answers everything it had accepted.
+
+const { EventEmitter } = require('node:events')
+const { RunContext, TaskContext, closedError } = require('./context')
+const { Events } = require('./events')
+const { Kind, headOf } = require('./kind')
+const { Lane } = require('./lane')
+const { TaskError, describe, optionError } = require('./errors')
+const { TaskHandle } = require('./handle')
+const { checkDefinition } = require('./definition')
+const { checkName } = require('./names')
+const { serialize } = require('./payload')
+const options = require('./options')
+const { information } = require('./record')
+const { keepAlive } = require('./process')
+
+const plainContext = (task, run) =>
+  new RunContext(task.lane.stopped, task.slot, run, task.attempt, task.maxAttempts)
+
+class TaskExecutor extends EventEmitter {
+  #options
+  #lane
+  #hold
+  #kinds = new Map()
+  #byDefinition = new WeakMap()
+  #events
+  #started = false
+  #closing
+  #unheld = false
+  #inner
+
+  constructor(given = undefined) {
+    super()
+    const checked = options.executorOptions(given)
+    this.#options = checked
+    this.#hold = keepAlive(this)
+    this.#lane = new Lane(checked, holds => this.#hold(holds && !this.#unheld))
+    this.#events = new Events(this, this.#lane)
+    this.#inner = {
+      outcome: id => this.#lane.stored.watch(id),
+      status: id => this.#status(id),
+      amend: async (id, change) => (await this.#ask({ op: 'amend', ids: [id], change })) === 1,
+    }
+    this.register(...(checked.tasks ?? []))
+    checked.signal?.addEventListener('abort', () => this.close(), { once: true })
+    if (checked.signal?.aborted) this.close()
+  }
+
+  static withPersistence(persistence) {
+    return new TaskExecutor({ persistence })
+  }
+
+  static withRetry(retry) {
+    return new TaskExecutor({ retry })
+  }
+
+  execute(task, ...rest) {
+    return typeof task === 'function' ? this.#execute(task, rest[0]) : this.#executeKind(task, rest[0], rest[1])
+  }
+
+  #execute(work, given, call = 'execute()') {
+    let run
+    try {
+      run = options.runOptions(given, call)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    if (this.#closing !== undefined) return Promise.reject(closedError())
+    this.#events.busy()
+    const { priority = this.#options.priority, timeout = this.#options.timeout, retry = this.#options.retry, signal } = run
+    if (timeout === undefined && retry === undefined && signal === undefined && !this.#events.active) {
+      return this.#lane.plain(work, priority, undefined)
+    }
+    return this.#lane.guarded(this.#events.told(work), { priority, timeout, retry, signal, context: plainContext })
+  }
+
+  async #executeKind(task, input, given) {
+    const run = options.runOptions(given)
+    const kind = this.#kind(task, 'execute()')
+    if (kind.handler === undefined) {
+      throw new TaskError(`task ${describe(kind.name)} has no handler here`, { code: 'ERR_TASK_UNKNOWN' })
+    }
+    const checked = kind.input === undefined ? input : await kind.check(input)
+    if (this.#closing !== undefined) throw closedError()
+    this.#events.busy()
+    const { priority = kind.priority, timeout = kind.timeout, retry = kind.retry, signal } = run
+    const context = ({ lane, slot, attempt, maxAttempts }, number) =>
+      new TaskContext(lane.stopped, slot, number, { attempt, maxAttempts, name: kind.name, metadata: NOTHING })
+    const work = context => kind.handler(checked, context)
+    const { number } = kind
+    return this.#lane.guarded(this.#events.told(work, kind), { priority, timeout, retry, signal, kind: number, context })
+  }
+
+  executeAll(tasks, given = undefined) {
+    let all
+    try {
+      all = Array.from(tasks)
+      for (const [at, task] of all.entries()) {
+        if (typeof task !== 'function') {
+          throw optionError(`executeAll() takes functions; number ${at} is ${describe(task)}`)
+        }
+      }
+    } catch (error) {
+      return Promise.reject(error instanceof TaskError ? error : optionError(`executeAll() takes an iterable of functions; got ${describe(tasks)}`))
+    }
+    return Promise.all(all.map(task => this.#execute(task, given, 'executeAll()')))
+  }
+
+  async enqueue(task, input = undefined, given = undefined) {
+    const { kind, head, text } = await this.#prepare(task, input, given, 'enqueue()')
+    return this.#handle(kind, await this.#lane.stored.enqueue(head, text))
+  }
+
+  async enqueueMany(task, inputs, given = undefined) {
+    if (typeof inputs?.[Symbol.iterator] !== 'function') {
+      throw optionError(`the inputs of enqueueMany() must be iterable; got ${describe(inputs)}`)
+    }
+    const prepared = []
+    for (const input of inputs) prepared.push(this.#prepare(task, input, given, 'enqueueMany()'))
+    const lines = []
+    for (const { head, text } of await Promise.all(prepared)) lines.push(head, text)
+    if (lines.length === 0) return []
+    if (this.#closing !== undefined) throw closedError()
+    const pushed = await this.#lane.stored.enqueueTogether(lines)
+    return pushed.map(task => this.#handle(undefined, task))
+  }
+
+  // Everything that can be wrong with one enqueue, found before anything is sent.
+  #prepare(task, input, given, call) {
+    const checked = given === undefined ? undefined : options.enqueueOptions(given, call)
+    const kind = this.#kind(task, call)
+    if (this.#closing !== undefined) throw closedError()
+    const text = serialize(input, `the input of ${describe(kind.name)}`, this.#options.maxPayload)
+    const ready = { kind, head: headOf(kind, checked), text }
+    if (!this.#started) this.#begin()
+    this.#events.busy()
+    if (kind.input === undefined) return ready
+    const result = kind.check(input)
+    return result instanceof Promise ? result.then(() => ready) : ready
+  }
+
+  #handle(_kind, [batch, id, created]) {
+    return new TaskHandle(this.#inner, batch, id, created)
+  }
+
+  register(...tasks) {
+    for (const [at, task] of tasks.entries()) {
+      const definition = checkDefinition(task, `tasks[${at}]`)
+      const known = this.#kinds.get(definition.name)
+      if (known?.handler !== undefined && known.handler !== definition.handler) {
+        throw optionError(`a task named ${describe(definition.name)} is registered already`)
+      }
+      this.#byDefinition.set(task, this.#define(new Kind(definition, this.#options)))
+    }
+  }
+
+  // The kind of a definition or of a name; one that was never registered is known from its first use.
+  #kind(task, call) {
+    const known = typeof task === 'string' ? this.#kinds.get(task) : this.#byDefinition.get(Object(task))
+    if (known !== undefined) return known
+    if (typeof task === 'string') return this.#define(new Kind({ name: checkName(task, `task of ${call}`) }, this.#options))
+    if (typeof task !== 'object' || task === null) {
+      throw optionError(`${call} takes a function, a task definition or its name; got ${describe(task)}`)
+    }
+    this.register(task)
+    return this.#byDefinition.get(task)
+  }
+
+  #define(kind) {
+    kind.number = this.#lane.native.define(JSON.stringify(kind.wire))
+    this.#lane.stored.definitions[kind.number] = kind
+    this.#kinds.set(kind.name, kind)
+    return kind
+  }
+
+  #begin() {
+    this.#started = true
+    this.#lane.native.start()
+  }
+
+  async start() {
+    this.#requireOpen()
+    this.#begin()
+  }
+
+  async pause(queue = undefined) {
+    await this.#pause(queue, true)
+  }
+
+  async resume(queue = undefined) {
+    await this.#pause(queue, false)
+  }
+
+  async #pause(queue, paused) {
+    this.#requireOpen()
+    if (queue === undefined) {
+      this.#lane.native.pause(paused)
+      this.#lane.turn()
+    } else {
+      await this.#ask({ op: 'pause', queue: checkName(queue, 'queue'), paused })
+    }
+  }
+
+  async onIdle() {
+    if (this.#closing !== undefined) return this.#closing
+    await this.#lane.stored.request({ op: 'idle' }, false)
+  }
+
+  close(given = undefined) {
+    try {
+      const { gracePeriod = this.#options.gracePeriod } = options.closeOptions(given)
+      this.#closing ??= this.#close(gracePeriod)
+      return this.#closing
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  async #close(grace) {
+    const { stored, native } = this.#lane
+    this.#lane.turn()
+    await stored.close(grace)
+    this.#lane.turn()
+    stored.refuseAll()
+    native.free()
+    this.#hold(false)
+  }
+
+  [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
+    return this.close()
+  }
+
+  ref() {
+    this.#unheld = false
+    this.#lane.updateHold()
+    return this
+  }
+
+  unref() {
+    this.#unheld = true
+    this.#hold(false)
+    return this
+  }
+
+  async get(id) {
+    return this.#status(checkName(id, 'id'), false)
+  }
+
+  async #status(id, must = true) {
+    const record = await this.#ask({ op: 'get', id })
+    if (record !== null) return information(record)
+    if (!must) return undefined
+    throw new TaskError(`there is no task ${describe(id)}`, { code: 'ERR_TASK_NOT_FOUND' })
+  }
+
+  list(given = undefined) {
+    const filter = options.taskFilter(given, 'list()')
+    return this.#pages(filter)
+  }
+
+  async *#pages({ limit = Number.POSITIVE_INFINITY, cursor, ...filter }) {
+    let left = limit
+    let next = cursor
+    while (left > 0) {
+      const page = await this.#ask({ op: 'list', filter: { ...filter, limit: Math.min(left, 100), cursor: next } })
+      for (const record of page.records) yield information(record)
+      left -= page.records.length
+      next = page.cursor
+      if (next === null) return
+    }
+  }
+
+  async counts(queue = undefined) {
+    return this.#ask({ op: 'counts', queue: queue === undefined ? undefined : checkName(queue, 'queue') })
+  }
+
+  async retryAll(filter) {
+    return this.#ask({ op: 'amend', filter: options.taskFilter(filter, 'retryAll()', true), change: 'retry' })
+  }
+
+  async cancelAll(filter) {
+    const change = { cancel: 'on request' }
+    return this.#ask({ op: 'amend', filter: options.taskFilter(filter, 'cancelAll()', true), change })
+  }
+
+  async prune(filter) {
+    const checked = options.taskFilter(filter, 'prune()', true)
+    const state = (checked.state ?? FINAL).filter(word => FINAL.includes(word))
+    if (state.length === 0) return 0
+    return this.#ask({ op: 'amend', filter: { ...checked, state }, change: 'remove' })
+  }
+
+  events(given = undefined) {
+    return this.#events.iterate(options.resultOptions(given, 'events()'))
+  }
+
+  #ask(question) {
+    this.#requireOpen()
+    return this.#lane.stored.request(question)
+  }
+
+  #requireOpen() {
+    if (this.#closing !== undefined) throw closedError()
+  }
+}
+
+const NOTHING = Object.freeze({})
+const FINAL = ['completed', 'failed', 'cancelled']
+
+module.exports = { TaskExecutor }

@@ -1,0 +1,55 @@
+'use strict'
+
+// Owns a registered kind of task: its definition, its number in the engine, and the async context of `register`.
+
+const { AsyncResource } = require('node:async_hooks')
+const { RetryPolicy } = require('./retry')
+const { TaskError, describe } = require('./errors')
+
+class Kind {
+  constructor(definition, defaults) {
+    const { name, handler, input, queue, priority, timeout, retry, concurrency } = definition
+    this.name = name
+    this.handler = handler
+    this.input = input
+    this.queue = queue ?? defaults.queue
+    this.priority = priority ?? defaults.priority
+    this.timeout = timeout ?? defaults.timeout
+    this.retry = retry ?? defaults.retry
+    this.concurrency = concurrency
+    this.resource = new AsyncResource('TaskHandler')
+    this.number = -1
+  }
+
+  /** What the engine is told. */
+  get wire() {
+    const { perNode, total, perGroup } = this.concurrency ?? {}
+    const { name, queue, priority, timeout, retry } = this
+    const handled = this.handler !== undefined
+    return { name, handled, queue, priority, timeout, retry: retry?.wire, perNode, total, perGroup }
+  }
+
+  /** The input as its schema gives it; a mismatch is an error that no retry mends. */
+  check(input) {
+    const result = this.input['~standard'].validate(input)
+    return result instanceof Promise ? result.then(result => this.checked(result)) : this.checked(result)
+  }
+
+  checked(result) {
+    if (result.issues === undefined) return result.value
+    const issues = Array.from(result.issues, issue => issue.message).join('; ')
+    throw new TaskError(`the input of ${describe(this.name)} does not fit its schema: ${issues}`, {
+      code: 'ERR_TASK_INPUT',
+    })
+  }
+}
+
+/** The first text of an enqueue: the number of the kind, and what differs from its defaults. */
+function headOf(kind, options) {
+  if (options === undefined) return String(kind.number)
+  const given = { ...options }
+  if (given.retry instanceof RetryPolicy) given.retry = given.retry.wire
+  return `${kind.number} ${JSON.stringify(given)}`
+}
+
+module.exports = { Kind, headOf }

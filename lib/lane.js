@@ -1,0 +1,311 @@
+'use strict'
+
+// Owns the turns between JavaScript and the engine, and the closures that run here and now.
+//
+// One microtask carries everything that was submitted and done since the last one to the engine, and brings back
+// what may start. A plain closure waits at a gate inside its own async function: that keeps the caller's async
+// context and stack, and costs two promises. What has more to it is in `guarded`, what is stored in `stored`.
+//
+// Invariants: this side allots slots and frees them; no user code runs while `ready` is read; `runs[slot]` counts the
+// starts of a slot as the engine does; after 5 ms of own work in a row the loop is let go.
+
+const { Guarded } = require('./guarded')
+const { RunContext, closedError } = require('./context')
+const { Stored } = require('./stored')
+const binding = require('./binding')
+const probe = require('./probe')
+const { COUNT, Done, HOLDS, Ready, SLOT, Submit } = require('./words')
+
+const ROOM = 4096
+// The longest submission: its word, and one or two for each of the four flags.
+const LONGEST = 6
+const BURST_MS = 5
+// Tasks between two looks at the clock.
+const LOOK = 256
+
+const LONG = 2 ** 32
+
+class Lane {
+  constructor(options, hold) {
+    this.maxPayload = options.maxPayload
+    this.submitted = new Uint32Array(ROOM)
+    this.done = new Uint32Array(ROOM)
+    this.ready = new Uint32Array(ROOM)
+    this.submissions = 0
+    this.ends = 0
+    this.scheduled = false
+    this.turning = false
+    this.closed = false
+    this.gates = []
+    this.runs = []
+    this.early = new Set()
+    this.contexts = []
+    this.tasks = []
+    this.free = []
+    this.live = 0
+    this.after = []
+    this.arming = 0
+    this.work = 0
+    this.since = 0
+    this.hold = hold
+    this.holds = false
+    this.arm = resolve => {
+      this.gates[this.arming] = resolve
+    }
+    this.turn = this.turn.bind(this)
+    this.native = open(options, this)
+    this.stopped = this.native.stopped
+    this.stored = new Stored(this)
+  }
+
+  /** Runs a closure that has neither timeout nor signal nor retries. */
+  async plain(work, priority, kind) {
+    const slot = this.take()
+    const gate = this.gate(slot)
+    this.submit(slot, priority, undefined, undefined, kind)
+    const verdict = await gate
+    if (verdict !== Ready.START) {
+      this.release(slot)
+      throw closedError()
+    }
+    const context = new RunContext(this.stopped, slot, this.runs[slot], 1, 1)
+    this.contexts[slot] = context
+    let end = Done.FAILED
+    try {
+      const value = await work(context)
+      end = Done.OK
+      return value
+    } finally {
+      if (this.contexts[slot] === context) {
+        this.contexts[slot] = undefined
+        this.report(end, slot)
+        this.release(slot)
+      } else {
+        this.report(Done.LATE, 0)
+      }
+    }
+  }
+
+  /** Runs a closure with all that `execute` can be asked for. `options.context(task, run)` makes its context. */
+  guarded(work, options) {
+    const { signal, retry, timeout, priority, kind } = options
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    const slot = this.take()
+    const task = new Guarded(this, slot, work, options)
+    this.tasks[slot] = task
+    task.attend()
+    const policy = retry !== undefined && retry.attempts > 1 ? this.policy(retry) : undefined
+    this.submit(slot, priority, timeout, policy, kind)
+    return task.outcome
+  }
+
+  /** A slot that nobody uses. */
+  take() {
+    this.live += 1
+    const slot = this.free.pop()
+    if (slot !== undefined) return slot
+    this.runs.push(0)
+    return this.runs.length - 1
+  }
+
+  /** The slot is free for another task. */
+  release(slot) {
+    this.live -= 1
+    this.tasks[slot] = undefined
+    this.gates[slot] = undefined
+    this.free.push(slot)
+  }
+
+  /** Resolves with the next word about this slot. */
+  gate(slot) {
+    if (this.early.size > 0 && this.early.delete(slot)) return Promise.resolve(Ready.START)
+    this.arming = slot
+    return new Promise(this.arm)
+  }
+
+  /** Opens the gate of a slot, or remembers that it is to start. */
+  open(slot, word) {
+    const gate = this.gates[slot]
+    if (gate === undefined) {
+      if (word === Ready.START) this.early.add(slot)
+      return
+    }
+    this.gates[slot] = undefined
+    gate(word)
+  }
+
+  /** There is something to carry over. */
+  wake() {
+    if (!this.scheduled) this.schedule()
+  }
+
+  submit(slot, priority, timeout, policy, kind) {
+    if (this.submissions > ROOM - LONGEST) this.turn()
+    const { submitted } = this
+    const at = this.submissions
+    let n = at + 1
+    let flags = 0
+    if (priority !== undefined && priority !== 0) {
+      flags |= Submit.PRIORITY
+      submitted[n++] = priority
+    }
+    if (timeout !== undefined) {
+      flags |= Submit.TIMEOUT
+      submitted[n++] = timeout % LONG
+      submitted[n++] = timeout / LONG
+    }
+    if (policy !== undefined) {
+      flags |= Submit.POLICY
+      submitted[n++] = policy
+    }
+    if (kind !== undefined) {
+      flags |= Submit.KIND
+      submitted[n++] = kind
+    }
+    submitted[at] = (flags << 28) | slot
+    this.submissions = n
+    if (!this.scheduled) this.schedule()
+  }
+
+  report(kind, slot) {
+    if (this.ends > ROOM - 3) this.turn()
+    this.done[this.ends++] = (kind << 28) | slot
+    if (!this.scheduled) this.schedule()
+  }
+
+  reportDelay(kind, slot, delay) {
+    this.report(kind, slot)
+    this.done[this.ends++] = delay % LONG
+    this.done[this.ends++] = delay / LONG
+  }
+
+  /** Carries everything over within this tick, or in the next one when this has lasted long enough. */
+  schedule() {
+    this.scheduled = true
+    if (this.since !== 0 && this.work >= LOOK) {
+      this.work = 0
+      if (performance.now() - this.since > BURST_MS) {
+        this.since = 0
+        setImmediate(this.turn)
+        return
+      }
+    }
+    queueMicrotask(this.turn)
+  }
+
+  /** Runs `step` after the words have been read: it may call user code. */
+  later(step) {
+    this.after.push(step)
+  }
+
+  turn() {
+    // An abort listener may fill an array again while a turn is at work: the loop below sees to it.
+    if (this.turning) return
+    this.turning = true
+    if (probe.state.on) probe.begin()
+    if (this.since === 0) {
+      this.since = performance.now()
+      setImmediate(() => {
+        this.since = 0
+        this.work = 0
+      }).unref()
+    }
+    let more
+    do {
+      this.scheduled = true
+      this.stored.send()
+      const [submissions, ends] = [this.submissions, this.ends]
+      this.submissions = 0
+      this.ends = 0
+      const answer = this.native.turn(submissions, ends)
+      const n = answer & COUNT
+      this.work += n + 1
+      more = n === ROOM
+      for (let i = 0; i < n; i += 1) more = this.read(this.ready[i]) || more
+      if (!more) this.setHolds((answer & HOLDS) !== 0)
+    } while (more)
+    this.scheduled = this.submissions > 0 || this.ends > 0
+    this.turning = false
+    if (this.scheduled) queueMicrotask(this.turn)
+    if (probe.state.on) probe.end()
+    if (this.after.length > 0) this.runLater()
+  }
+
+  // One word; true when there is more to fetch.
+  read(word) {
+    const slot = word & SLOT
+    const kind = word >>> 28
+    if (kind === Ready.START) {
+      this.runs[slot] = (this.runs[slot] + 1) >>> 0
+      this.open(slot, Ready.START)
+      return false
+    }
+    switch (kind) {
+      case Ready.MAIL:
+        return this.stored.fetch()
+      case Ready.RETRY:
+      case Ready.END:
+        return false
+      case Ready.ABORT_ALL:
+        this.later(() => this.abortAll())
+        return false
+    }
+    const task = this.tasks[slot]
+    if (task !== undefined) task.told(kind)
+    else if (this.contexts[slot] !== undefined) this.giveUp(slot)
+    else this.open(slot, kind)
+    return false
+  }
+
+  // A plain closure that the engine gives up: its promise stays with its own function.
+  giveUp(slot) {
+    this.contexts[slot] = undefined
+    this.release(slot)
+  }
+
+  abortAll() {
+    const reason = closedError()
+    for (const context of this.contexts) {
+      if (context !== undefined) RunContext.abort(context, reason)
+    }
+    this.stored.abortAll(reason)
+  }
+
+  runLater() {
+    const steps = this.after
+    this.after = []
+    for (const step of steps) step()
+  }
+
+  setHolds(holds) {
+    this.holds = holds
+    this.updateHold()
+  }
+
+  /** Keeps the process alive while the engine, or somebody who waits for it, needs that. */
+  updateHold() {
+    this.hold(this.holds || this.stored.isAwaited)
+  }
+
+  policy(retry) {
+    let number = POLICIES.get(retry)?.get(this)
+    if (number === undefined) {
+      number = this.native.policy(JSON.stringify(retry.wire))
+      if (!POLICIES.has(retry)) POLICIES.set(retry, new WeakMap())
+      POLICIES.get(retry).set(this, number)
+    }
+    return number
+  }
+}
+
+/** Numbers of retry policies, for each lane. */
+const POLICIES = new WeakMap()
+
+// The engine calls back through a weak reference: an executor that nobody holds can be collected, and its engine ends.
+function open(options, lane) {
+  const weak = new WeakRef(lane)
+  const wake = () => weak.deref()?.turn()
+  return binding.open(JSON.stringify(options), lane.submitted, lane.done, lane.ready, wake)
+}
+
+module.exports = { Lane }

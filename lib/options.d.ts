@@ -1,0 +1,207 @@
+// Types of the options of the public API; index.d.ts passes them on. What each function of the executor takes, with
+// its unit, its range and its default.
+
+// biome-ignore-all lint/suspicious/noExplicitAny: a handle of any output has to be a handle of each
+
+import type { AnyTask, Duration, TaskHandle, TaskPolicy, TaskState } from '../index.js'
+import type { RetryOptions, RetryPolicy } from './retry.js'
+
+/** Where tasks are kept. `'memory'`: in this process, for as long as it lives. */
+export type Persistence = 'memory'
+
+/** How many tasks of one kind may run at once. Each from 1 to 1000000; default: no limit of its own. */
+export interface ConcurrencyLimits {
+  /** In this executor. */
+  readonly perNode?: number | undefined
+  /** Over all executors on one store. */
+  readonly total?: number | undefined
+  /** For each value of `group`. */
+  readonly perGroup?: number | undefined
+}
+
+/** Limits of one queue. */
+export interface QueueOptions {
+  /** How many tasks of this queue may run at once here. 1 to 1000000; default: no limit of its own. */
+  readonly concurrency?: number | undefined
+}
+
+/** What to keep of tasks that have ended; whichever bound is reached first. A bound that is left out does not hold. */
+export interface RetentionLimits {
+  /** Time since the end. */
+  readonly age?: Duration | undefined
+  /** Number of tasks. */
+  readonly count?: number | undefined
+  /** Bytes of JSON of inputs and outputs. */
+  readonly bytes?: number | undefined
+}
+
+/** Options of `new TaskExecutor()`. Those of `TaskPolicy` hold for every task that says nothing else. */
+export interface ExecutorOptions<Tasks extends readonly AnyTask[] = readonly AnyTask[]> extends TaskPolicy {
+  /** The kinds of task it runs; their names and types become known to `enqueue`. At most 10000. */
+  readonly tasks?: Tasks | undefined
+  /**
+   * Where tasks are kept.
+   * @default 'memory'
+   */
+  readonly persistence?: Persistence | undefined
+  /**
+   * How many tasks may run at once. 1 to 1000000.
+   * @default availableParallelism()
+   */
+  readonly concurrency?: number | undefined
+  /** How many tasks may wait; beyond it `enqueue` rejects with `ERR_QUEUE_FULL`. Default: no bound. */
+  readonly maxQueue?: number | undefined
+  /**
+   * Bytes of JSON of one input or output, at most 64 MiB; beyond it `ERR_PAYLOAD_SIZE`.
+   * @default 1024 * 1024
+   */
+  readonly maxPayload?: number | undefined
+  /** Only these queues are worked; `[]` makes a pure producer. Default: all. */
+  readonly queues?: readonly string[] | Readonly<Record<string, QueueOptions>> | undefined
+  /**
+   * When the event loop has not answered for so long, its running tasks are lost to it, and run again. At least 10 ms.
+   * @default '60s'
+   */
+  readonly stallLimit?: Duration | undefined
+  /**
+   * How often a task may be lost by the process that ran it; once more and it fails as `ERR_TASK_LOST`.
+   * @default 3
+   */
+  readonly maxLosses?: number | undefined
+  /**
+   * Handlers that go on although their attempt has ended; beyond it nothing new starts.
+   * @default Math.max(16, 2 * concurrency)
+   */
+  readonly maxAbandoned?: number | undefined
+  /**
+   * How long `close()` waits for running tasks; their signals abort at half of it.
+   * @default '8s'
+   */
+  readonly gracePeriod?: Duration | undefined
+  /**
+   * How long a cancelled task may take to end before it is abandoned.
+   * @default '5s'
+   */
+  readonly cancelGrace?: Duration | undefined
+  /**
+   * What to keep of tasks that have ended. A state that is given replaces the default for that state only.
+   * @default { completed: { count: 1000 }, failed: { count: 1000 }, cancelled: { count: 1000 } }
+   */
+  readonly retention?:
+    | { readonly [State in 'completed' | 'failed' | 'cancelled']?: RetentionLimits | undefined }
+    | undefined
+  /** Closes the executor when it aborts, as `close()` does. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Options of `execute` and `executeAll`. */
+export interface RunOptions {
+  /** Larger runs first. Default: that of the definition or the executor. */
+  readonly priority?: number | undefined
+  /** For one attempt. Default: that of the definition or the executor. */
+  readonly timeout?: Duration | undefined
+  /** What follows a failure. Default: that of the definition or the executor. */
+  readonly retry?: RetryPolicy | RetryOptions | undefined
+  /** Rejects with `signal.reason`, and removes the task when it has not started. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** How a task that is enqueued again and again comes to rest. */
+export interface DebounceOptions {
+  /** The task starts when nobody has enqueued it for so long. At least 1 ms. */
+  readonly wait: Duration
+  /**
+   * It starts at the latest so long after the first time. At least `wait`.
+   * @default 10 * wait
+   */
+  readonly maxWait?: Duration | undefined
+}
+
+/** Options of `enqueue` and `enqueueMany`: data, since they are stored with the task. */
+export interface EnqueueOptions {
+  /** Default: that of the definition or the executor. */
+  readonly queue?: string | undefined
+  /** Larger runs first. Default: that of the definition or the executor. */
+  readonly priority?: number | undefined
+  /** For one attempt. Default: that of the definition or the executor. */
+  readonly timeout?: Duration | undefined
+  /**
+   * What follows a failure; no functions: neither `retryIf` nor `RetryPolicy.custom`, which belong to the definition.
+   * Default: that of the definition or the executor.
+   */
+  readonly retry?:
+    | RetryPolicy
+    | (Omit<RetryOptions, 'retryIf'> & { readonly retryIf?: undefined })
+    | undefined
+  /**
+   * Identity. Enqueueing an id again gives the task that has it, with `created: false`, as long as that is kept;
+   * with another input it is `ERR_TASK_DUPLICATE`. A name. Default: a new UUID of version 7.
+   */
+  readonly id?: string | undefined
+  /** Starts no earlier than so long from now. Not together with `runAt`. */
+  readonly delay?: Duration | undefined
+  /** Starts no earlier than then. Not together with `delay`. */
+  readonly runAt?: Date | undefined
+  /** At most one unfinished task of a queue has this key. A name. */
+  readonly key?: string | undefined
+  /**
+   * What happens when an unfinished task has the key: `'ignore'` gives that task, `'replace'` takes its place (and
+   * waits for it to end if it runs), `'error'` rejects with `ERR_TASK_DUPLICATE`. Needs `key`.
+   * @default 'ignore'
+   */
+  readonly onConflict?: 'ignore' | 'replace' | 'error' | undefined
+  /** The newest input wins, and the start waits for quiet. Needs `key`; not together with `throttle`. */
+  readonly debounce?: Duration | DebounceOptions | undefined
+  /**
+   * The first wins, and what comes within this time gives that task, even when it has ended. At least 1 ms. Needs
+   * `key`; not together with `debounce`.
+   */
+  readonly throttle?: Duration | undefined
+  /** Groups of equal priority take turns; `perGroup` limits count by it. A name. */
+  readonly group?: string | undefined
+  /** Tasks that have to complete first: handles or ids, at most 10000; one that is named twice counts once. */
+  readonly after?: ReadonlyArray<TaskHandle<any> | string> | undefined
+  /**
+   * What happens when one of `after` fails or is cancelled: this task is cancelled too, or runs all the same.
+   * @default 'cancel'
+   */
+  readonly onBlockerFailure?: 'cancel' | 'run' | undefined
+  /** Not started by then: it fails as `ERR_TASK_EXPIRED`. Later than `runAt`. */
+  readonly expiresAt?: Date | undefined
+  /** Kept with the task and shown to its handler. At most 64 entries, 1 KiB for each name and each value. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined
+}
+
+/** Which tasks are meant; all of the conditions have to hold, `{}` means every task. */
+export interface TaskFilter {
+  /** One state, or any of several. */
+  readonly state?: TaskState | readonly TaskState[] | undefined
+  /** In this queue. */
+  readonly queue?: string | undefined
+  /** Of this kind. */
+  readonly name?: string | undefined
+  /** This text occurs in the name, the input or an error. At most 1 KiB. */
+  readonly search?: string | undefined
+  /** Enqueued before. */
+  readonly createdBefore?: Date | undefined
+  /** Enqueued after. */
+  readonly createdAfter?: Date | undefined
+  /** In this group. */
+  readonly group?: string | undefined
+  /** So many at most. Default: all. */
+  readonly limit?: number | undefined
+  /** Goes on after the task with this id. */
+  readonly cursor?: string | undefined
+}
+
+/** Options of `close`. */
+export interface CloseOptions {
+  /** Instead of that of the executor. */
+  readonly gracePeriod?: Duration | undefined
+}
+
+/** Options of `TaskHandle#result` and of `events`. */
+export interface ResultOptions {
+  /** Ends the wait, not the task. `result` rejects with its reason. */
+  readonly signal?: AbortSignal | undefined
+}

@@ -1,0 +1,83 @@
+'use strict'
+
+// Owns the options of `new TaskExecutor()` and the defaults of all of them.
+// Invariants: what comes out has every option that has a default; the others only where they were given.
+
+const { availableParallelism } = require('node:os')
+const check = require('./check')
+const { POLICY, checkDefinition } = require('../definition')
+const { checkName } = require('../names')
+
+const MIB = 1_048_576
+const CALL = 'TaskExecutor()'
+const NEWEST = Object.freeze({ count: 1_000 })
+
+/** What an executor does where nothing else is said. `maxAbandoned` follows from the concurrency in force. */
+const DEFAULTS = Object.freeze({
+  queue: 'default',
+  priority: 0,
+  persistence: 'memory',
+  concurrency: availableParallelism(),
+  maxPayload: MIB,
+  stallLimit: 60_000,
+  maxLosses: 3,
+  maxAbandoned: concurrency => Math.max(16, 2 * concurrency),
+  gracePeriod: 8_000,
+  cancelGrace: 5_000,
+  retention: Object.freeze({ completed: NEWEST, failed: NEWEST, cancelled: NEWEST }),
+})
+
+const limits = check.nested(
+  new Map([
+    ['age', check.duration(0)],
+    ['count', check.whole(0, Number.MAX_SAFE_INTEGER)],
+    ['bytes', check.whole(0, Number.MAX_SAFE_INTEGER)],
+  ]),
+)
+const retention = check.nested(
+  new Map([
+    ['completed', limits],
+    ['failed', limits],
+    ['cancelled', limits],
+  ]),
+)
+
+const queue = check.nested(new Map([['concurrency', check.concurrency]]))
+const names = check.listOf(checkName, 'names of queues', 0, 1_000)
+
+const EXECUTOR = new Map([
+  ['tasks', check.listOf(checkDefinition, 'task definitions', 0, 10_000)],
+  ['persistence', check.oneOf(['memory'])],
+  ['concurrency', check.concurrency],
+  ['maxQueue', check.whole(1, check.I32 - 1)],
+  ['maxPayload', check.whole(1, 64 * MIB)],
+  ['queues', queues],
+  ['stallLimit', check.duration(10)],
+  ['maxLosses', check.whole(0, 1_000_000)],
+  ['maxAbandoned', check.whole(0, 1_000_000)],
+  ['gracePeriod', check.duration(0)],
+  ['cancelGrace', check.duration(0)],
+  ['retention', retention],
+  ['signal', check.signal],
+  ...POLICY,
+])
+
+// Both forms come out as `[{ name, concurrency? }]`.
+function queues(value, option, call) {
+  if (Array.isArray(value)) return [...new Set(names(value, option, call))].map(name => ({ name }))
+  check.requirePlain(value, call, option)
+  return Object.keys(value).map(name => ({
+    name: checkName(name, `a name in ${option}`),
+    ...queue(value[name], `${option}.${name}`, call),
+  }))
+}
+
+/** The options of an executor, checked, with the defaults filled in. */
+function executorOptions(value) {
+  const given = check.readOptions(value, EXECUTOR, CALL)
+  const { concurrency = DEFAULTS.concurrency, maxAbandoned = DEFAULTS.maxAbandoned(concurrency) } = given
+  const kept = { ...DEFAULTS.retention, ...given.retention }
+  return { ...DEFAULTS, ...given, concurrency, maxAbandoned, retention: kept }
+}
+
+module.exports = { DEFAULTS, executorOptions }

@@ -1,0 +1,35 @@
+'use strict'
+
+// Owns what crosses as JSON: made into text here, parsed here, opaque to the engine in between.
+
+const { TaskError, describe } = require('./errors')
+
+/** JSON text of `value`; undefined counts as null. `what` names it in errors; `limit` is in bytes. */
+function serialize(value, what, limit) {
+  if (value === undefined) return 'null'
+  let text
+  try {
+    text = JSON.stringify(value)
+  } catch (cause) {
+    throw new TaskError(`${what} cannot be written as JSON: ${reasonOf(cause)}`, { code: 'ERR_TASK_SERIALIZE', cause })
+  }
+  if (text === undefined) {
+    throw new TaskError(`${what} cannot be written as JSON: ${describe(value)}`, { code: 'ERR_TASK_SERIALIZE' })
+  }
+  // A character takes at most three bytes of UTF-8: the exact count is worth its price only near the limit.
+  if (text.length * 3 > limit) requireRoom(text, what, limit)
+  return text
+}
+
+function requireRoom(text, what, limit) {
+  const bytes = Buffer.byteLength(text)
+  if (bytes <= limit) return
+  const message = `${what} has ${bytes} bytes of JSON; maxPayload allows ${limit}`
+  throw new TaskError(message, { code: 'ERR_PAYLOAD_SIZE' })
+}
+
+function reasonOf(cause) {
+  return cause instanceof Error ? cause.message.split('\n', 1)[0] : describe(cause)
+}
+
+module.exports = { serialize }

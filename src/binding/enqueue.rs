@@ -1,0 +1,160 @@
+//! A batch of tasks to push: two lines each, the number of the kind with what differs from its defaults,
+//! and the input. JSON text has no raw line breaks, so a line is found without parsing.
+
+use std::sync::Arc;
+
+use napi::Result;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::engine::{Host, PushResult};
+use crate::error::TaskError;
+use crate::policy::RetryPolicy;
+use crate::store::Push;
+use crate::task::{Blockers, Conflict, Key, Name, OnBlockerFailure, Quiet, Spec, TaskId, When};
+use crate::time::Millis;
+
+use super::mail::Ack;
+use super::options::Definition;
+use super::session::Session;
+use super::{malformed, refused};
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Enqueue {
+    id: Option<Name>,
+    queue: Option<Name>,
+    priority: Option<i32>,
+    timeout: Option<Millis>,
+    retry: Option<RetryPolicy>,
+    delay: Option<Millis>,
+    run_at: Option<Millis>,
+    key: Option<Name>,
+    on_conflict: Option<Conflicts>,
+    debounce: Option<Debounce>,
+    throttle: Option<Millis>,
+    group: Option<Name>,
+    after: Option<Vec<Name>>,
+    on_blocker_failure: Option<BlockerFailure>,
+    expires_at: Option<Millis>,
+    metadata: Option<Box<RawValue>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Conflicts {
+    Ignore,
+    Replace,
+    Error,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum BlockerFailure {
+    Cancel,
+    Run,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Debounce {
+    wait: Millis,
+    max_wait: Millis,
+}
+
+impl Session {
+    /// Pushes a batch, each task on its own or, where the first line is `*`, all or nothing; the answer comes
+    /// by mail under this number.
+    pub fn enqueue(&self, batch: u32, text: &str) -> Result<()> {
+        let (together, text) = text.strip_prefix("*\n").map_or((false, text), |rest| (true, rest));
+        let mut lines = text.split('\n');
+        let mut specs = Vec::new();
+        while let (Some(head), Some(input)) = (lines.next(), lines.next()) {
+            specs.push(self.spec(head, input)?);
+        }
+        if self.engine.is_closing() {
+            return Err(refused(&TaskError::Closed));
+        }
+        let n = specs.len();
+        let max_waiting = self.max_queue;
+        let pushes = match together {
+            true => vec![Push { specs, guard: None, max_waiting }],
+            false => {
+                specs.into_iter().map(|spec| Push { specs: vec![spec], guard: None, max_waiting }).collect()
+            }
+        };
+        let (post, wake, engine) = (self.post.clone(), self.wake.clone(), Arc::downgrade(&self.engine));
+        let reply = move |answers: Vec<PushResult>| {
+            let ack = Ack::new(batch, n, answers);
+            if let Some(engine) = engine.upgrade() {
+                let mut watch = engine.watch();
+                ack.ids().for_each(|id| watch.hold(id.clone()));
+            }
+            post.acknowledge(ack);
+            wake.wake();
+        };
+        self.engine.push(pushes, Box::new(reply));
+        Ok(())
+    }
+
+    fn spec(&self, head: &str, input: &str) -> Result<Spec> {
+        let (kind, options) = head.split_once(' ').unwrap_or((head, ""));
+        let definition =
+            self.definition(kind.parse().map_err(malformed)?).ok_or_else(|| malformed("no such kind"))?;
+        let mut spec = Spec {
+            queue: definition.queue.clone(),
+            priority: definition.priority,
+            timeout: definition.timeout,
+            ..Spec::new(definition.name.clone(), input)
+        };
+        if let Some(retry) = &definition.retry {
+            spec.retry = retry.clone();
+        }
+        if !options.is_empty() {
+            let options: Enqueue = serde_json::from_str(options).map_err(malformed)?;
+            options.apply(&mut spec, &definition);
+        }
+        Ok(spec)
+    }
+}
+
+impl Enqueue {
+    fn apply(self, spec: &mut Spec, definition: &Definition) {
+        if let Some(id) = self.id {
+            (spec.id, spec.minted) = (TaskId::from(&*id), false);
+        }
+        spec.queue = self.queue.unwrap_or_else(|| definition.queue.clone());
+        spec.priority = self.priority.unwrap_or(definition.priority);
+        spec.timeout = self.timeout.or(definition.timeout);
+        if let Some(retry) = self.retry {
+            spec.retry = retry;
+        }
+        spec.when = match (self.delay, self.run_at) {
+            (Some(delay), _) => When::After(delay),
+            (None, Some(at)) => When::At(at),
+            (None, None) => When::Now,
+        };
+        let quiet = match (self.debounce, self.throttle) {
+            (Some(Debounce { wait, max_wait }), _) => Quiet::Debounce { wait, max_wait },
+            (None, Some(time)) => Quiet::Throttle(time),
+            (None, None) => Quiet::Off,
+        };
+        let conflict = match self.on_conflict {
+            None | Some(Conflicts::Ignore) => Conflict::Ignore,
+            Some(Conflicts::Replace) => Conflict::Replace,
+            Some(Conflicts::Error) => Conflict::Refuse,
+        };
+        spec.key = self.key.map(|text| Key { text, conflict, quiet });
+        let on_failure = match self.on_blocker_failure {
+            None | Some(BlockerFailure::Cancel) => OnBlockerFailure::Cancel,
+            Some(BlockerFailure::Run) => OnBlockerFailure::Run,
+        };
+        spec.blockers = self
+            .after
+            .filter(|ids| !ids.is_empty())
+            .map(|ids| Blockers { ids: ids.iter().map(|id| TaskId::from(&**id)).collect(), on_failure });
+        spec.group = self.group;
+        spec.expires_at = self.expires_at;
+        spec.metadata = self.metadata.map(|text| text.get().into());
+    }
+}

@@ -1,0 +1,310 @@
+//! What JavaScript fetches when a turn says that there is mail: one JSON text with acknowledged pushes, runs
+//! to begin and to stop, outcomes, events, and replies to requests.
+//!
+//! A text is kept near 1 MiB, so that fetching it never holds the loop for long; the rest comes next turn.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::engine::{Event, Final, PushResult, Start, Stop, What};
+use crate::error::TaskError;
+use crate::store::Pushed;
+use crate::task::{Attempt, TaskId, Text};
+
+use super::session::Session;
+
+/// Bytes after which a mail is closed.
+const FULL: usize = 1 << 20;
+/// Outcomes and events of one mail.
+const MANY: usize = 4096;
+
+/// The answer to a batch of pushes.
+pub(super) struct Ack {
+    batch: u32,
+    tasks: Vec<Result<Pushed, TaskError>>,
+}
+
+/// Answers that wait to be fetched.
+#[derive(Default)]
+pub(super) struct Post {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    acks: Vec<Ack>,
+    replies: Vec<(u32, Result<Text, TaskError>)>,
+    /// Ids of each batch whose handles may still be alive.
+    held: HashMap<u32, Vec<TaskId>>,
+}
+
+impl Ack {
+    /// `n` tasks, pushed one by one or all in one push.
+    pub fn new(batch: u32, n: usize, answers: Vec<PushResult>) -> Self {
+        let tasks = match <[PushResult; 1]>::try_from(answers) {
+            Ok([Ok(pushed)]) => pushed.into_iter().map(Ok).collect(),
+            Ok([Err(error)]) => (0..n).map(|_| Err(error.clone())).collect(),
+            Err(answers) => {
+                answers.into_iter().map(|answer| answer.map(|mut pushed| pushed.remove(0))).collect()
+            }
+        };
+        Self { batch, tasks }
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = &TaskId> {
+        self.tasks.iter().filter_map(|task| task.as_ref().ok()).map(|pushed| &pushed.id)
+    }
+}
+
+impl Post {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_full(&self) -> bool {
+        let inner = self.inner();
+        !inner.acks.is_empty() || !inner.replies.is_empty()
+    }
+
+    pub fn acknowledge(&self, ack: Ack) {
+        self.inner().acks.push(ack);
+    }
+
+    pub fn reply(&self, number: u32, reply: Result<Text, TaskError>) {
+        self.inner().replies.push((number, reply));
+    }
+
+    pub fn forget(&self, batch: u32) -> Vec<TaskId> {
+        self.inner().held.remove(&batch).unwrap_or_default()
+    }
+}
+
+impl Session {
+    /// The mail; `"more":1` where something was left for the next one.
+    pub fn mail(&self) -> String {
+        let mut text = String::with_capacity(4096);
+        text.push('{');
+        let mut more = self.write_post(&mut text);
+        let (starts, stops, events) = {
+            let mut core = self.engine.core();
+            let (mut starts, mut bytes) = (Vec::new(), 0);
+            while bytes < FULL
+                && let Some(start) = core.next_start()
+            {
+                bytes += start.spec.input.len() + 128;
+                starts.push(start);
+            }
+            more |= !core.outbox.starts.is_empty();
+            (starts, std::mem::take(&mut core.outbox.stops), core.events.take(MANY))
+        };
+        list(&mut text, "starts", &starts, write_start);
+        list(&mut text, "stops", &stops, |text, stop| write_stop(text, stop));
+        let ends = self.take_ends(&mut more);
+        list(&mut text, "ends", &ends, |text, (token, end)| write_end(text, *token, end));
+        let now = (wall_clock(), self.engine.now());
+        list(&mut text, "events", &events, |text, event| write_event(text, event, now));
+        more |= events.len() == MANY;
+        let _ = write!(text, "\"more\":{}}}", u8::from(more));
+        text
+    }
+
+    fn take_ends(&self, more: &mut bool) -> Vec<(u32, Final)> {
+        let mut watch = self.engine.watch();
+        let (mut ends, mut bytes) = (Vec::new(), 0);
+        while bytes < FULL && ends.len() < MANY {
+            let mut next = watch.take_notices(64);
+            if next.is_empty() {
+                break;
+            }
+            bytes +=
+                next.iter().map(|(_, end)| end.as_ref().map_or(256, |output| output.len())).sum::<usize>();
+            ends.append(&mut next);
+        }
+        *more |= watch.has_notices();
+        ends
+    }
+
+    fn write_post(&self, text: &mut String) -> bool {
+        let (acks, replies) = {
+            let mut inner = self.post.inner();
+            let acks = std::mem::take(&mut inner.acks);
+            for ack in &acks {
+                inner.held.insert(ack.batch, ack.ids().cloned().collect());
+            }
+            (acks, std::mem::take(&mut inner.replies))
+        };
+        list(text, "acks", &acks, write_ack);
+        list(text, "replies", &replies, |text, (number, reply)| match reply {
+            Ok(json) => {
+                let _ = write!(text, "[{number},0,{json}]");
+            }
+            Err(error) => {
+                let _ = write!(text, "[{number},1,");
+                write_error(text, error);
+                text.push(']');
+            }
+        });
+        false
+    }
+}
+
+fn list<T>(text: &mut String, name: &str, items: &[T], mut write_item: impl FnMut(&mut String, &T)) {
+    if items.is_empty() {
+        return;
+    }
+    let _ = write!(text, "\"{name}\":[");
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        write_item(text, item);
+    }
+    text.push_str("],");
+}
+
+/// `[batch, [id, ...], [index of a task that was there before, ...], [[index, error], ...]]`
+fn write_ack(text: &mut String, ack: &Ack) {
+    let _ = write!(text, "[{},[", ack.batch);
+    for (at, task) in ack.tasks.iter().enumerate() {
+        text.push_str(if at > 0 { "," } else { "" });
+        match task {
+            Ok(pushed) => quote(text, pushed.id.as_str()),
+            Err(_) => text.push_str("null"),
+        }
+    }
+    text.push_str("],[");
+    let found =
+        ack.tasks.iter().enumerate().filter(|(_, task)| task.as_ref().is_ok_and(|pushed| !pushed.created));
+    for (n, (at, _)) in found.enumerate() {
+        let _ = write!(text, "{}{at}", if n > 0 { "," } else { "" });
+    }
+    text.push_str("],[");
+    let errors =
+        ack.tasks.iter().enumerate().filter_map(|(at, task)| task.as_ref().err().map(|error| (at, error)));
+    for (n, (at, error)) in errors.enumerate() {
+        let _ = write!(text, "{}[{at},", if n > 0 { "," } else { "" });
+        write_error(text, error);
+        text.push(']');
+    }
+    text.push_str("]]");
+}
+
+/// `[slot, run, kind, attempt, attempts, id, queue, metadata, input]`
+fn write_start(text: &mut String, start: &Start) {
+    let Start { slot, run, kind, attempt, spec } = start;
+    let _ = write!(text, "[{slot},{run},{kind},{attempt},{},", spec.retry.attempts);
+    quote(text, spec.id.as_str());
+    text.push(',');
+    quote(text, &spec.queue);
+    let metadata = spec.metadata.as_deref().unwrap_or("null");
+    let _ = write!(text, ",{metadata},{}]", spec.input);
+}
+
+/// `[slot, run, code, text]`
+fn write_stop(text: &mut String, (slot, run, stop): &(u32, u32, Stop)) {
+    let error = match stop {
+        Stop::Cancelled(reason) => TaskError::Cancelled(reason.clone()),
+        Stop::Timeout(limit) => TaskError::Timeout(*limit),
+        Stop::Lost => TaskError::Lost(1),
+    };
+    let _ = write!(text, "[{slot},{run},");
+    write_error(text, &error);
+    text.push(']');
+}
+
+/// `[token, 0, output]` or `[token, 1, error]`
+fn write_end(text: &mut String, token: u32, end: &Final) {
+    match end {
+        Ok(output) => {
+            let _ = write!(text, "[{token},0,{output}]");
+        }
+        Err(error) => {
+            let _ = write!(text, "[{token},1,");
+            write_error(text, error);
+            text.push(']');
+        }
+    }
+}
+
+/// `{"code", "message", "name"?, "stack"?}`
+pub(super) fn write_error(text: &mut String, error: &TaskError) {
+    let (name, stack) = match error {
+        TaskError::Failed(failure) => (Some(failure.name.as_str()), failure.stack.as_deref()),
+        _ => (None, None),
+    };
+    let message = match error {
+        TaskError::Failed(failure) => failure.message.clone(),
+        other => other.to_string(),
+    };
+    text.push_str("{\"code\":");
+    quote(text, error.code());
+    text.push_str(",\"message\":");
+    quote(text, &message);
+    for (field, value) in [("name", name), ("stack", stack)] {
+        if let Some(value) = value {
+            let _ = write!(text, ",\"{field}\":");
+            quote(text, value);
+        }
+    }
+    text.push('}');
+}
+
+fn write_event(text: &mut String, event: &Event, (wall, mono): (u64, u64)) {
+    let at = wall.saturating_sub(mono.saturating_sub(event.at));
+    let _ = write!(text, "{{\"type\":\"{}\",\"id\":", event.what.as_str());
+    quote(text, event.spec.id.as_str());
+    text.push_str(",\"name\":");
+    quote(text, &event.spec.name);
+    text.push_str(",\"queue\":");
+    quote(text, &event.spec.queue);
+    let _ = write!(text, ",\"attempt\":{},\"at\":{at}", event.attempt);
+    match &event.what {
+        What::Completed { output, took } => {
+            let _ = write!(text, ",\"duration\":{took},\"output\":{output}");
+        }
+        What::Failed { error, retry_in } => {
+            text.push_str(",\"error\":");
+            write_attempt(text, error);
+            let _ = write!(text, ",\"willRetry\":{}", retry_in.is_some());
+            if let Some(delay) = retry_in {
+                let _ = write!(text, ",\"retryAt\":{}", at + delay);
+            }
+        }
+        _ => {}
+    }
+    text.push('}');
+}
+
+/// `{"attempt", "at", "code", "name", "message", "stack"?}`
+pub(super) fn write_attempt(text: &mut String, attempt: &Attempt) {
+    let _ = write!(text, "{{\"attempt\":{},\"at\":{},\"code\":", attempt.number, attempt.at);
+    quote(text, &attempt.code);
+    for (field, value) in [
+        ("name", Some(&attempt.name)),
+        ("message", Some(&attempt.message)),
+        ("stack", attempt.stack.as_ref()),
+    ] {
+        if let Some(value) = value {
+            let _ = write!(text, ",\"{field}\":");
+            quote(text, value);
+        }
+    }
+    text.push('}');
+}
+
+/// Appends `value` as a JSON string.
+pub(super) fn quote(text: &mut String, value: &str) {
+    if value.bytes().all(|byte| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\') {
+        text.push('"');
+        text.push_str(value);
+        text.push('"');
+    } else {
+        text.push_str(&serde_json::to_string(value).unwrap_or_else(|_| "\"\"".into()));
+    }
+}
+
+fn wall_clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

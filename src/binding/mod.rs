@@ -1,0 +1,106 @@
+//! The bridge to Node.js: the only place that knows Node-API.
+//!
+//! One export, `open`, gives JavaScript an object of functions backed by closures (they cost a quarter of a
+//! class method). The hot one is `turn`: it takes what was submitted and done since the last time, in arrays
+//! that JavaScript has allocated, and fills `ready` with words about local runs. Everything about stored
+//! tasks crosses as text: `enqueue`, `report` and `request` in, `mail` out, one text per batch.
+//!
+//! Rules that keep the host process alive:
+//! - one ThreadsafeFunction per engine, which only wakes; its last reference is dropped on the JS thread;
+//! - after the environment's clean-up hook has run, no thread of ours touches Node-API;
+//! - no promise, reference or value of JavaScript is kept on this side, but for the three arrays, which
+//!   belong to the closure of `turn`;
+//! - a panic becomes a JavaScript error.
+
+mod enqueue;
+mod mail;
+mod options;
+mod request;
+mod session;
+mod turn;
+mod wake;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use napi::bindgen_prelude::{Function, FunctionCallContext, Object, ToNapiValue, Uint32Array};
+use napi::{Env, Error, Result};
+use napi_derive::napi;
+
+use session::Session;
+use turn::Arrays;
+use wake::Wake;
+
+/// The version of this library.
+#[napi(catch_unwind)]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// Starts an engine for this environment and gives the functions to drive it. Internal.
+#[napi(catch_unwind, ts_return_type = "Record<string, (...args: unknown[]) => unknown>")]
+pub fn open<'env>(
+    env: &'env Env,
+    options: String,
+    submitted: Uint32Array,
+    done: Uint32Array,
+    ready: Uint32Array,
+    wake: Function<'env, (), ()>,
+) -> Result<Object<'env>> {
+    let wake = Wake::new(&wake)?;
+    let session = Arc::new(Session::new(&options, wake)?);
+    // Hooks run last in, first out: this one before that of the ThreadsafeFunction.
+    env.add_env_cleanup_hook(Arc::downgrade(&session), |session| {
+        if let Some(session) = session.upgrade() {
+            session.end();
+        }
+    })?;
+    let mut functions = Object::new(env)?;
+    let arrays = RefCell::new(Arrays { submitted, done, ready });
+    let mut add = Functions { env, object: &mut functions, session };
+    add.add("turn", move |session, call| session.turn(&mut arrays.borrow_mut(), call.get(0)?, call.get(1)?))?;
+    add.add("begin", |session, call| Ok(session.begin(call.get(0)?, call.get(1)?)))?;
+    add.add("stopped", |session, call| Ok(session.stopped(call.get(0)?, call.get(1)?)))?;
+    add.add("mail", |session, _| Ok(session.mail()))?;
+    add.add("report", |session, call| session.report(&call.get::<String>(0)?))?;
+    add.add("enqueue", |session, call| session.enqueue(call.get(0)?, &call.get::<String>(1)?))?;
+    add.add("watch", |session, call| session.watch(&call.get::<String>(0)?))?;
+    add.add("forget", |session, call| Ok(session.forget(call.get(0)?)))?;
+    add.add("define", |session, call| session.define(&call.get::<String>(0)?))?;
+    add.add("policy", |session, call| session.policy(&call.get::<String>(0)?))?;
+    add.add("request", |session, call| session.request(call.get(0)?, &call.get::<String>(1)?))?;
+    add.add("start", |session, _| Ok(session.engine.start()))?;
+    add.add("pause", |session, call| Ok(session.pause(call.get(0)?)))?;
+    add.add("listen", |session, call| Ok(session.listen(call.get(0)?)))?;
+    add.add("close", |session, call| Ok(session.close(call.get::<f64>(0)? as u64)))?;
+    add.add("free", |session, _| Ok(session.end()))?;
+    Ok(functions)
+}
+
+struct Functions<'a, 'env> {
+    env: &'env Env,
+    object: &'a mut Object<'env>,
+    session: Arc<Session>,
+}
+
+impl Functions<'_, '_> {
+    fn add<T: ToNapiValue>(
+        &mut self,
+        name: &str,
+        run: impl Fn(&Session, &FunctionCallContext) -> Result<T> + 'static,
+    ) -> Result<()> {
+        let session = self.session.clone();
+        let run = move |call: FunctionCallContext| run(&session, &call);
+        let function = self.env.create_function_from_closure::<(), T, _>(name, run)?;
+        self.object.set(name, function)
+    }
+}
+
+/// An error for JavaScript whose message is `CODE: text`; the shim makes a `TaskError` of it.
+fn refused(error: &crate::error::TaskError) -> Error {
+    Error::from_reason(format!("{}: {error}", error.code()))
+}
+
+fn malformed(error: impl std::fmt::Display) -> Error {
+    Error::from_reason(format!("ERR_ENGINE: malformed message: {error}"))
+}

@@ -1,0 +1,93 @@
+//! Settings as they come from JavaScript, which has checked them and filled in every default.
+
+use serde::Deserialize;
+
+use crate::engine::{Config, Kind};
+use crate::policy::RetryPolicy;
+use crate::store::{Keep, Retention};
+use crate::task::{Name, Rules};
+use crate::time::Millis;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Options {
+    concurrency: u32,
+    pub max_queue: Option<u64>,
+    queues: Option<Vec<Queue>>,
+    stall_limit: Millis,
+    max_losses: u32,
+    max_abandoned: u32,
+    cancel_grace: Millis,
+    retention: Kept,
+}
+
+#[derive(Deserialize)]
+struct Queue {
+    name: Name,
+    concurrency: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct Kept {
+    completed: KeepOptions,
+    failed: KeepOptions,
+    cancelled: KeepOptions,
+}
+
+#[derive(Deserialize)]
+struct KeepOptions {
+    age: Option<Millis>,
+    count: Option<u64>,
+    bytes: Option<u64>,
+}
+
+impl Options {
+    pub fn config(&self) -> Config {
+        let queues = self.queues.as_ref();
+        Config {
+            concurrency: self.concurrency,
+            rules: Rules { max_losses: self.max_losses, ..Rules::default() },
+            max_abandoned: self.max_abandoned,
+            stall_limit: self.stall_limit,
+            cancel_grace: self.cancel_grace,
+            queues: queues
+                .map(|all| all.iter().map(|queue| (queue.name.clone(), queue.concurrency)).collect()),
+            ..Config::default()
+        }
+    }
+
+    pub fn retention(&self) -> Retention {
+        let keep = |kept: &KeepOptions| Keep { age: kept.age, count: kept.count, bytes: kept.bytes };
+        let Kept { completed, failed, cancelled } = &self.retention;
+        Retention { completed: keep(completed), failed: keep(failed), cancelled: keep(cancelled) }
+    }
+}
+
+/// A kind of task, with what its tasks have where an enqueue says nothing else.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Definition {
+    pub name: Name,
+    /// There is a handler for it here.
+    pub handled: bool,
+    pub queue: Name,
+    pub priority: i32,
+    pub timeout: Option<Millis>,
+    pub retry: Option<RetryPolicy>,
+    per_node: Option<u32>,
+    total: Option<u32>,
+    per_group: Option<u32>,
+}
+
+impl Definition {
+    pub fn kind(&self) -> Kind {
+        Kind {
+            name: self.name.clone(),
+            per_node: self.per_node,
+            total: self.total,
+            per_group: self.per_group,
+            rate: None,
+            handled: self.handled,
+        }
+    }
+}

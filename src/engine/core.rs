@@ -1,0 +1,421 @@
+//! The engine without I/O: what one node knows and decides. `now` is an argument (monotonic milliseconds).
+//!
+//! Two kinds of run share one dispatcher, one set of timers and one set of gates:
+//! - local runs (`local`): closures that the host keeps under slot numbers of its own;
+//! - stored runs (`stored`): records claimed from the store under slot numbers made here.
+//!
+//! The host (a JavaScript environment, or Rust's runtime) is told what to do by what collects in `outbox`;
+//! the driver is told what to ask of the store by `step`. Nothing here waits, locks or calls anybody.
+//!
+//! Invariants: a run's `run` number grows with every start, so a report about an earlier one is known as
+//! such; a slot of the dispatcher is given back exactly once per start; a claim is settled exactly once.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::dispatch::{Dispatcher, Entry, GateId, LaneId, OPEN_LANE};
+use crate::policy::{Gate, RetryPolicy};
+use crate::store::{LaneClaim, NodeId, Rate};
+use crate::task::{Name, Rules};
+use crate::time::Millis;
+
+use super::event::Events;
+use super::local::LocalRun;
+use super::stored::Stored;
+use super::timers::{Alarm, Timers};
+
+/// Settings of an engine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of this node among those that share a store.
+    pub node: NodeId,
+    /// Tasks that run at once here.
+    pub concurrency: u32,
+    /// What is decided alike for all tasks.
+    pub rules: Rules,
+    /// Handlers that may outlive their attempt before nothing new starts.
+    pub max_abandoned: u32,
+    /// A host that has been silent for so long loses its stored runs.
+    pub stall_limit: Millis,
+    /// What a host has not begun after so long without a sign of life is given back.
+    pub give_back_after: Millis,
+    /// How long a run that was asked to stop may take.
+    pub cancel_grace: Millis,
+    /// Worked queues, each perhaps with a limit of its own; `None`: all queues.
+    pub queues: Option<Vec<(Name, Option<u32>)>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node: crate::task::TaskId::new().to_text(),
+            concurrency: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+            rules: Rules::default(),
+            max_abandoned: u32::MAX,
+            stall_limit: 60_000,
+            give_back_after: 250,
+            cancel_grace: 5_000,
+            queues: None,
+        }
+    }
+}
+
+/// A kind of task that this node can run.
+#[derive(Clone, Debug)]
+pub struct Kind {
+    /// Its name.
+    pub name: Name,
+    /// Running at once on this node.
+    pub per_node: Option<u32>,
+    /// Running at once on all nodes.
+    pub total: Option<u32>,
+    /// Running at once on all nodes, for each group.
+    pub per_group: Option<u32>,
+    /// Starts over time, on all nodes.
+    pub rate: Option<Rate>,
+    /// There is a handler for it here; without, its tasks are pushed but not claimed.
+    pub handled: bool,
+}
+
+impl Kind {
+    /// A kind without limits.
+    pub fn new(name: impl Into<Name>) -> Self {
+        Self { name: name.into(), per_node: None, total: None, per_group: None, rate: None, handled: true }
+    }
+
+    /// Has a limit that only the store can keep: not to be claimed ahead.
+    pub(super) fn is_shared(&self) -> bool {
+        self.total.is_some() || self.per_group.is_some() || self.rate.is_some()
+    }
+
+    pub(super) fn claim(&self, queue: Option<Name>, max: u32) -> LaneClaim {
+        LaneClaim {
+            name: self.name.clone(),
+            queue,
+            max,
+            total: self.total,
+            per_group: self.per_group,
+            rate: self.rate.clone(),
+        }
+    }
+}
+
+/// Number of a registered kind.
+pub type KindId = u32;
+/// Number of a registered retry policy.
+pub type PolicyId = u16;
+
+/// Bit of a slot number that tells stored runs from local ones.
+pub const STORED: u32 = 1 << 27;
+/// Slot numbers below this.
+pub const MAX_SLOTS: u32 = 1 << 27;
+
+/// What the host has to be told.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// About local runs, in order.
+    pub words: VecDeque<Word>,
+    /// Stored runs to begin.
+    pub starts: VecDeque<u32>,
+    /// Stored runs to stop: slot, run, why.
+    pub stops: Vec<(u32, u32, Stop)>,
+}
+
+/// A message about a local run, or to all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Run it.
+    Start(u32),
+    /// It failed for good: reject with its error.
+    Fail(u32),
+    /// Its last attempt did not end in time: reject.
+    Timeout(u32),
+    /// An attempt did not end in time; another will start.
+    Expire(u32),
+    /// It failed and will be started again.
+    Retry(u32),
+    /// It was withdrawn before it started.
+    Cancel(u32),
+    /// It was asked to stop and has not ended in time: its slot is given to others.
+    Abandon(u32),
+    /// It did not end before the executor closed.
+    Closed(u32),
+    /// Abort every running attempt.
+    AbortAll,
+    /// Nothing more will come: reject what is left.
+    End,
+}
+
+/// Why a stored run should stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody cancelled the task, for this reason.
+    Cancelled(std::sync::Arc<str>),
+    /// Its attempt has taken too long and is settled.
+    Timeout(Millis),
+    /// Its claim belongs to somebody else now.
+    Lost,
+}
+
+/// How far a close has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// Not asked for.
+    No,
+    /// Running tasks are waited for.
+    Draining {
+        /// When their signals abort; `None` once they have.
+        abort_at: Option<Millis>,
+        /// When they are given up.
+        end_at: Millis,
+    },
+    /// Nothing starts and nothing runs any more; what the store has to hear may still be on its way.
+    Done,
+}
+
+/// See the module.
+pub struct Core {
+    pub(super) config: Config,
+    pub(super) dispatcher: Dispatcher,
+    pub(super) kinds: Vec<Kind>,
+    pub(super) kind_of: HashMap<Name, KindId>,
+    /// Kinds that are claimed.
+    pub(super) claimable: Vec<KindId>,
+    kind_gates: Vec<Option<GateId>>,
+    queue_gates: HashMap<Name, GateId>,
+    lanes: HashMap<(KindId, Name), LaneId>,
+    pub(super) policies: Vec<RetryPolicy>,
+    pub(super) local: Vec<LocalRun>,
+    pub(super) local_live: u32,
+    pub(super) stored: Stored,
+    pub(super) timers: Timers,
+    pub(super) paused_queues: HashSet<Name>,
+    pub(super) abandoned: u32,
+    pub(super) closing: Closing,
+    pub(super) host_seen_at: Millis,
+    pub(super) host_called_at: Option<Millis>,
+    /// What the host has to be told.
+    pub outbox: Outbox,
+    /// What listeners are told.
+    pub events: Events,
+}
+
+impl Core {
+    /// A node that has not started.
+    pub fn new(config: Config) -> Self {
+        let mut dispatcher = Dispatcher::new(config.concurrency);
+        let limits = config.queues.iter().flatten();
+        let queue_gates = limits
+            .filter_map(|(queue, limit)| {
+                Some((queue.clone(), dispatcher.add_gate(Gate::concurrency((*limit)?))))
+            })
+            .collect();
+        Self {
+            dispatcher,
+            kinds: Vec::new(),
+            kind_of: HashMap::new(),
+            claimable: Vec::new(),
+            kind_gates: Vec::new(),
+            queue_gates,
+            lanes: HashMap::new(),
+            policies: Vec::new(),
+            local: Vec::new(),
+            local_live: 0,
+            stored: Stored::default(),
+            timers: Timers::default(),
+            paused_queues: HashSet::new(),
+            abandoned: 0,
+            closing: Closing::No,
+            host_seen_at: 0,
+            host_called_at: None,
+            outbox: Outbox::default(),
+            events: Events::default(),
+            config,
+        }
+    }
+
+    /// Adds a kind that this node can run, or changes it.
+    pub fn add_kind(&mut self, kind: Kind) -> KindId {
+        let gate = kind.per_node.map(|limit| self.dispatcher.add_gate(Gate::concurrency(limit)));
+        self.stored.dry = false;
+        if let Some(&id) = self.kind_of.get(&kind.name) {
+            self.claimable.retain(|other| *other != id);
+            self.claimable.extend(kind.handled.then_some(id));
+            self.lanes.retain(|(of, _), _| *of != id);
+            self.kind_gates[id as usize] = gate;
+            self.kinds[id as usize] = kind;
+            return id;
+        }
+        let id = KindId::try_from(self.kinds.len()).expect("the caller bounds the number of kinds");
+        self.kind_of.insert(kind.name.clone(), id);
+        self.claimable.extend(kind.handled.then_some(id));
+        self.kinds.push(kind);
+        self.kind_gates.push(gate);
+        id
+    }
+
+    /// Adds a retry policy for local runs.
+    pub fn add_policy(&mut self, policy: RetryPolicy) -> PolicyId {
+        if let Some(known) = self.policies.iter().position(|known| *known == policy) {
+            return known as PolicyId;
+        }
+        self.policies.push(policy);
+        PolicyId::try_from(self.policies.len() - 1).expect("the caller bounds the number of policies")
+    }
+
+    /// There is a handler for this kind here.
+    pub fn can_run(&self, name: &Name) -> bool {
+        self.kind_of.get(name).is_some_and(|kind| self.kinds[*kind as usize].handled)
+    }
+
+    /// Nothing of this queue starts here.
+    pub fn is_paused(&self, queue: &Name) -> bool {
+        self.dispatcher.is_paused() || self.paused_queues.contains(queue)
+    }
+
+    /// The lane of a kind in a queue.
+    pub(super) fn lane(&mut self, kind: KindId, queue: &Name) -> LaneId {
+        if let Some(&lane) = self.lanes.get(&(kind, queue.clone())) {
+            return lane;
+        }
+        let gates = [self.queue_gates.get(queue).copied(), self.kind_gates[kind as usize]];
+        let gates: Vec<GateId> = gates.into_iter().flatten().collect();
+        let lane = if gates.is_empty() { OPEN_LANE } else { self.dispatcher.lane(&gates) };
+        self.lanes.insert((kind, queue.clone()), lane);
+        lane
+    }
+
+    /// Stops or resumes starting, of local and of stored tasks.
+    pub fn set_paused(&mut self, paused: bool) {
+        self.dispatcher.set_paused(paused);
+        self.stored.dry = false;
+    }
+
+    /// The host has shown that its loop runs.
+    pub fn host_turned(&mut self, now: Millis) {
+        if self.host_called_at.take().is_some() && self.stored.host_stalled {
+            self.stored.host_stalled = false;
+            self.stored.dry = false;
+        }
+        self.host_seen_at = now;
+    }
+
+    /// Something waits in the outbox and the host has been called for it.
+    pub fn host_called(&mut self, now: Millis) {
+        self.host_called_at.get_or_insert(now);
+    }
+
+    /// Starts what may start.
+    pub fn poll(&mut self, now: Millis) {
+        if self.closing != Closing::No || self.abandoned >= self.config.max_abandoned {
+            return;
+        }
+        let mut started = std::mem::take(&mut self.stored.scratch);
+        let (local, stored) = (&self.local, &self.stored);
+        let is_current = |entry: Entry| match entry.slot & STORED {
+            0 => local[entry.slot as usize].is_ready(entry.run),
+            _ => stored.is_ready(entry),
+        };
+        let _ = self.dispatcher.poll(now, is_current, |entry| started.push(entry.slot));
+        for slot in started.drain(..) {
+            match slot & STORED {
+                0 => self.start_local(slot, now),
+                _ => self.start_stored(slot, now),
+            }
+        }
+        self.stored.scratch = started;
+    }
+
+    /// Fires what is due, looks after the host, moves a close along, and starts what may start.
+    pub fn tick(&mut self, now: Millis) {
+        while let Some((alarm, stamp)) = self.timers.due(now) {
+            match alarm {
+                Alarm::Timeout(slot) if slot & STORED == 0 => self.local_timeout(slot, stamp, now),
+                Alarm::Backoff(slot) => self.local_again(slot, stamp),
+                Alarm::Grace(slot) if slot & STORED == 0 => self.local_grace(slot, stamp),
+                Alarm::Timeout(slot) => self.stored_timeout(slot, stamp, now),
+                Alarm::Grace(slot) => self.stored_grace(slot, stamp, now),
+            }
+        }
+        self.look_after_host(now);
+        self.move_close(now);
+        self.poll(now);
+    }
+
+    /// When `tick` should be called next, if nothing else happens.
+    pub fn wake_at(&self) -> Option<Millis> {
+        let close = match self.closing {
+            Closing::Draining { abort_at, end_at } => Some(abort_at.unwrap_or(end_at)),
+            _ => None,
+        };
+        let host = self.host_deadline();
+        [self.timers.next_at(), close, host].into_iter().flatten().min()
+    }
+
+    /// Handlers that have outlived their attempt.
+    pub fn abandoned(&self) -> u32 {
+        self.abandoned
+    }
+
+    /// A handler that had been given up has ended after all.
+    pub fn late_end(&mut self) {
+        self.abandoned = self.abandoned.saturating_sub(1);
+    }
+
+    /// Local tasks that wait or run.
+    pub fn local_live(&self) -> u32 {
+        self.local_live
+    }
+
+    /// Nothing waits or runs here, and the store has heard of everything.
+    pub fn is_quiet(&self) -> bool {
+        self.local_live == 0 && self.stored.is_quiet()
+    }
+
+    /// Something here needs a process that stays alive: a timer, or stored work under way.
+    pub fn holds_process(&self) -> bool {
+        let draining = matches!(self.closing, Closing::Draining { .. });
+        self.armed_timers() || draining || !self.stored.is_quiet()
+    }
+
+    fn armed_timers(&self) -> bool {
+        self.local_live > 0 && self.timers.next_at().is_some()
+    }
+
+    /// Begins to close: what waits locally is refused, what runs gets `grace`.
+    pub fn close(&mut self, now: Millis, grace: Millis) {
+        if self.closing != Closing::No {
+            return;
+        }
+        let end_at = now.saturating_add(grace);
+        self.closing = Closing::Draining { abort_at: Some(now.saturating_add(grace / 2)), end_at };
+        self.refuse_waiting_local();
+        self.release_unbegun();
+        self.move_close(now);
+    }
+
+    /// The name of this node.
+    pub fn node(&self) -> &NodeId {
+        &self.config.node
+    }
+
+    /// How far a close has come.
+    pub fn closing(&self) -> Closing {
+        self.closing
+    }
+
+    fn move_close(&mut self, now: Millis) {
+        let Closing::Draining { abort_at, end_at } = self.closing else { return };
+        if self.local_live == 0 && self.stored.runs_are_over() {
+            self.closing = Closing::Done;
+            self.outbox.words.push_back(Word::End);
+        } else if now >= end_at {
+            self.give_up_local();
+            self.release_all();
+            self.closing = Closing::Done;
+            self.outbox.words.push_back(Word::End);
+        } else if abort_at.is_some_and(|at| now >= at) {
+            self.closing = Closing::Draining { abort_at: None, end_at };
+            self.outbox.words.push_back(Word::AbortAll);
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The engine as its users hold it: the core behind a lock, the store, and a driver on the runtime.
+//!
+//! The lock is never held over I/O, JSON, or a call to the host.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::error::TaskError;
+use crate::store::{
+    Amend, Amended, Cell, Counts, Page, Push, Pushed, Query, Refusal, Retention, Store, StoreError, Swap,
+    Target, pause_cell,
+};
+use crate::task::{Name, Record, TaskId};
+use crate::time::Millis;
+
+use super::core::{Closing, Config, Core};
+use super::driver;
+use super::watch::{Waiter, Watch};
+
+/// Whoever runs the handlers.
+pub trait Host: Send + Sync + 'static {
+    /// There is something in the outbox, or among the notices. Called on any thread, with no lock held;
+    /// must not block.
+    fn wake(&self);
+}
+
+/// The answer to one `Push` of a batch.
+pub type PushResult = Result<Vec<Pushed>, TaskError>;
+/// Called once, on a thread of the runtime, with the answers in order.
+pub type PushReply = Box<dyn FnOnce(Vec<PushResult>) + Send>;
+
+/// A running engine. Dropping it stops the driver; `close` ends it in good order.
+pub struct Engine {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub core: Mutex<Core>,
+    pub watch: Mutex<Watch>,
+    pub store: Arc<dyn Store>,
+    pub host: Arc<dyn Host>,
+    pub retention: Retention,
+    pub inbox: Mutex<Vec<(Vec<Push>, PushReply)>>,
+    /// Something has changed that the driver has to look at.
+    pub nudge: Notify,
+    /// Something has ended: those who wait for quiet look again.
+    pub calm: Notify,
+    /// When the driver will wake by itself; later than any deadline set since is too late.
+    pub planned: AtomicU64,
+    pub pushing: AtomicU64,
+    pub stale: AtomicU64,
+    /// The host has been told that the process must stay.
+    pub told_holds: AtomicBool,
+    pub gone: AtomicBool,
+    pub started_at: Instant,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic under the lock is a defect that is reported where it happened; the engine goes on.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub fn now(&self) -> Millis {
+        self.started_at.elapsed().as_millis() as Millis
+    }
+
+    pub fn core(&self) -> MutexGuard<'_, Core> {
+        lock(&self.core)
+    }
+
+    pub fn watch(&self) -> MutexGuard<'_, Watch> {
+        lock(&self.watch)
+    }
+
+    pub fn holds(&self) -> bool {
+        let core = self.core();
+        let working = core.holds_process() || core.store_due_at().is_some();
+        working || self.pushing.load(Ordering::SeqCst) > 0
+    }
+
+    /// Calls the host if it has anything to fetch, or to let the process go.
+    pub fn call_host(&self) {
+        let now = self.now();
+        let call = {
+            let mut core = self.core();
+            let out = &core.outbox;
+            let full = !out.words.is_empty() || !out.starts.is_empty() || !out.stops.is_empty();
+            let call = full || !core.events.is_empty() || core.wants_ping(now);
+            if call {
+                core.host_called(now);
+            }
+            call
+        };
+        let lets_go = self.told_holds.load(Ordering::SeqCst) && !self.holds();
+        if call || lets_go || self.watch().has_notices() {
+            self.host.wake();
+        }
+    }
+}
+
+impl Engine {
+    /// Starts an engine on this store; `host` runs its handlers. Claims nothing before `start`.
+    pub fn new(config: Config, store: Arc<dyn Store>, retention: Retention, host: Arc<dyn Host>) -> Self {
+        let shared = Arc::new(Shared {
+            core: Mutex::new(Core::new(config)),
+            watch: Mutex::default(),
+            store,
+            host,
+            retention,
+            inbox: Mutex::default(),
+            nudge: Notify::new(),
+            calm: Notify::new(),
+            planned: AtomicU64::new(0),
+            pushing: AtomicU64::new(0),
+            stale: AtomicU64::new(0),
+            told_holds: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            started_at: Instant::now(),
+        });
+        super::runtime().spawn(driver::drive(shared.clone()));
+        Self { shared }
+    }
+
+    /// The core, locked. Keep it short; call `changed` afterwards.
+    pub fn core(&self) -> MutexGuard<'_, Core> {
+        self.shared.core()
+    }
+
+    /// The watch, locked.
+    pub fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.shared.watch()
+    }
+
+    /// Milliseconds since the engine was made.
+    pub fn now(&self) -> Millis {
+        self.shared.now()
+    }
+
+    /// The driver has to look: a run has ended, or something was asked for.
+    pub fn nudge(&self) {
+        self.shared.nudge.notify_one();
+    }
+
+    /// A deadline may have been set; wakes the driver only if it would sleep past it.
+    pub fn expect(&self, wake_at: Option<Millis>) {
+        if wake_at.is_some_and(|at| at < self.shared.planned.load(Ordering::Relaxed)) {
+            self.nudge();
+        }
+    }
+
+    /// Those who wait for quiet should look again.
+    pub fn calm(&self) {
+        self.shared.calm.notify_waiters();
+    }
+
+    /// Pushes tasks; each `Push` is all or nothing. Batches are worked off in order.
+    pub fn push(&self, pushes: Vec<Push>, reply: PushReply) {
+        self.shared.pushing.fetch_add(1, Ordering::SeqCst);
+        lock(&self.shared.inbox).push((pushes, reply));
+        self.nudge();
+    }
+
+    /// Begins to claim stored tasks.
+    pub fn start(&self) {
+        self.core().start();
+        self.nudge();
+    }
+
+    /// Sends the outcome of a task to `waiter`.
+    pub fn wait(&self, id: TaskId, waiter: Waiter) {
+        self.watch().wait(id, waiter);
+        self.nudge();
+    }
+
+    /// Changes tasks; a filter is worked off to its end.
+    pub async fn amend(&self, target: Target, change: Amend) -> Result<Amended, TaskError> {
+        let mut sum = Amended::default();
+        loop {
+            let step = self.shared.store.amend(target.clone(), change.clone()).await?;
+            self.amended(&step, &change).await?;
+            sum.changed.extend(step.changed);
+            sum.ended.extend(step.ended);
+            if !step.more {
+                return Ok(sum);
+            }
+        }
+    }
+
+    async fn amended(&self, step: &Amended, change: &Amend) -> Result<(), TaskError> {
+        {
+            let (mut core, now) = (self.core(), self.now());
+            if let Amend::Cancel(reason) = change {
+                for (id, epoch) in &step.stopping {
+                    core.stop(id, *epoch, reason, now);
+                }
+            }
+            core.hint();
+        }
+        if matches!(change, Amend::Retry) {
+            let mut watch = self.watch();
+            step.changed.iter().for_each(|id| watch.reopen(id));
+        }
+        driver::look_up(&self.shared, step.ended.clone()).await?;
+        self.nudge();
+        Ok(())
+    }
+
+    /// Pauses or resumes a queue on every node of the store.
+    pub async fn set_queue_paused(&self, queue: &Name, paused: bool) -> Result<(), TaskError> {
+        let key = pause_cell(queue);
+        loop {
+            let old = self.shared.store.read(key.clone()).await?.map(|cell| cell.value);
+            let new = paused.then(|| Cell { value: "1".into(), due_at: None });
+            let swap = Swap { key: key.clone(), old, new };
+            if self.shared.store.swap(swap).await?.is_ok() {
+                break;
+            }
+        }
+        let pulse = self.shared.store.pulse(self.node()).await?;
+        let now = self.now();
+        self.core().pulsed(&pulse, now);
+        self.shared.call_host();
+        self.nudge();
+        Ok(())
+    }
+
+    fn node(&self) -> crate::store::NodeId {
+        self.core().node().clone()
+    }
+
+    /// Records by id.
+    pub async fn get(&self, ids: Vec<TaskId>) -> Result<Vec<Option<Record>>, TaskError> {
+        Ok(self.shared.store.get(ids).await?)
+    }
+
+    /// A page of records, newest first.
+    pub async fn list(&self, query: Query) -> Result<Page, TaskError> {
+        Ok(self.shared.store.list(query).await?)
+    }
+
+    /// Tasks by state.
+    pub async fn counts(&self, queue: Option<Name>) -> Result<Counts, TaskError> {
+        Ok(self.shared.store.counts(queue).await?)
+    }
+
+    /// Resolves when nothing waits and nothing runs, here and in the store.
+    pub async fn idle(&self) -> Result<(), TaskError> {
+        loop {
+            let mut calm = std::pin::pin!(self.shared.calm.notified());
+            calm.as_mut().enable();
+            if self.is_quiet() && self.counts(None).await?.unfinished() == 0 && self.is_quiet() {
+                return Ok(());
+            }
+            // The hint may be missed where another process ends the last task.
+            let _ = tokio::time::timeout(Duration::from_millis(200), calm).await;
+            if self.is_closed() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Nothing waits or runs here, and nothing is on its way to the store.
+    pub fn is_quiet(&self) -> bool {
+        self.shared.pushing.load(Ordering::SeqCst) == 0 && self.core().is_quiet()
+    }
+
+    /// There is work that the process must not leave. The host is called when that ends.
+    pub fn holds(&self) -> bool {
+        let holds = self.shared.holds();
+        self.shared.told_holds.store(holds, Ordering::SeqCst);
+        holds
+    }
+
+    /// Settlements that came too late.
+    pub fn stale(&self) -> u64 {
+        self.shared.stale.load(Ordering::Relaxed)
+    }
+
+    /// It has been asked to close.
+    pub fn is_closing(&self) -> bool {
+        self.core().closing() != Closing::No
+    }
+
+    /// It has closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared.gone.load(Ordering::SeqCst)
+    }
+
+    /// Stops claiming, gives running tasks `grace`, aborts them at half of it, gives back what is left, and
+    /// resolves once the store has heard of everything, at the latest 2 s after the grace.
+    pub async fn close(&self, grace: Millis) {
+        {
+            let now = self.now();
+            self.core().close(now, grace);
+        }
+        self.shared.call_host();
+        self.nudge();
+        let end = Duration::from_millis(grace.saturating_add(1900));
+        let quiet = async {
+            loop {
+                let mut calm = std::pin::pin!(self.shared.calm.notified());
+                calm.as_mut().enable();
+                if self.core().closing() == Closing::Done && self.is_quiet() {
+                    return;
+                }
+                let _ = tokio::time::timeout(Duration::from_millis(50), calm).await;
+            }
+        };
+        let _ = tokio::time::timeout(end, quiet).await;
+        let node = self.node();
+        let _ = tokio::time::timeout(Duration::from_millis(100), self.shared.store.leave(node)).await;
+        self.stop();
+    }
+
+    /// Ends the driver at once; whoever still waits is refused.
+    pub fn stop(&self) {
+        self.shared.gone.store(true, Ordering::SeqCst);
+        for (pushes, reply) in std::mem::take(&mut *lock(&self.shared.inbox)) {
+            reply(pushes.iter().map(|_| Err(TaskError::Closed)).collect());
+        }
+        self.watch().refuse_all(&TaskError::Closed);
+        self.shared.call_host();
+        self.shared.calm.notify_waiters();
+        self.nudge();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.gone.store(true, Ordering::SeqCst);
+        self.nudge();
+    }
+}
+
+/// What the caller of a push is told.
+pub(super) fn push_error(refusal: Refusal) -> TaskError {
+    match refusal {
+        Refusal::Full { waiting, limit } => TaskError::QueueFull { waiting, limit },
+        Refusal::NoBlocker(id) => TaskError::NotFound(id.to_text()),
+        Refusal::Cycle(_) => TaskError::option(refusal.to_string()),
+        Refusal::IdTaken(_) | Refusal::KeyHeld(_) => TaskError::Duplicate(refusal.to_string().into()),
+        Refusal::Moved => TaskError::Store(StoreError::Busy(refusal.to_string().into())),
+    }
+}

@@ -1,0 +1,118 @@
+//! What listeners are told. Nothing is made while nobody listens; a slow listener loses the oldest.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::task::{Attempt, Spec, Text};
+use crate::time::Millis;
+
+/// Events that wait for a slow listener; older ones are dropped and counted.
+const KEPT: usize = 10_000;
+
+/// Something that happened to a stored task.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// What.
+    pub what: What,
+    /// To which task.
+    pub spec: Arc<Spec>,
+    /// In which attempt, 1 for the first.
+    pub attempt: u32,
+    /// When, on the monotonic clock of the engine.
+    pub at: Millis,
+}
+
+/// Kinds of event.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// It was pushed.
+    Waiting,
+    /// It starts.
+    Running,
+    /// It ended well.
+    Completed {
+        /// What the handler returned.
+        output: Text,
+        /// How long the attempt took.
+        took: Millis,
+    },
+    /// An attempt ended badly.
+    Failed {
+        /// With this error.
+        error: Attempt,
+        /// Time to the next attempt, if there is one.
+        retry_in: Option<Millis>,
+    },
+    /// It was cancelled.
+    Cancelled,
+    /// Its claim was lost.
+    Lost,
+    /// Its handler has outlived its attempt.
+    Abandoned,
+}
+
+impl What {
+    /// The word for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Completed { .. } => "completed",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// Events on their way to listeners.
+#[derive(Debug, Default)]
+pub struct Events {
+    listening: bool,
+    waiting: VecDeque<Event>,
+    dropped: u64,
+}
+
+impl Events {
+    /// Somebody listens, or nobody does any more.
+    pub fn set_listening(&mut self, listening: bool) {
+        self.listening = listening;
+        if !listening {
+            self.waiting.clear();
+        }
+    }
+
+    /// Somebody listens.
+    pub fn is_listening(&self) -> bool {
+        self.listening
+    }
+
+    /// Tells, if somebody listens.
+    pub fn tell(&mut self, event: impl FnOnce() -> Event) {
+        if !self.listening {
+            return;
+        }
+        if self.waiting.len() == KEPT {
+            self.waiting.pop_front();
+            self.dropped += 1;
+        }
+        self.waiting.push_back(event());
+    }
+
+    /// Up to `max` events, oldest first.
+    pub fn take(&mut self, max: usize) -> Vec<Event> {
+        let n = max.min(self.waiting.len());
+        self.waiting.drain(..n).collect()
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Events that were lost because nobody took them in time.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}

@@ -1,0 +1,318 @@
+//! Local runs: closures of the host, known here by slot number. Never stored.
+//!
+//! The host allots slots and frees them; it may reuse one as soon as it has been told, or has itself
+//! reported, the end of the task in it. Payloads, results and errors never come here.
+
+use crate::dispatch::{Entry, LaneId, OPEN_LANE};
+use crate::policy::RetryPolicy;
+use crate::task::{Cause, Failure, Outcome, Standing, TaskId, default_queue, settle};
+use crate::time::Millis;
+
+use super::core::{Closing, Core, KindId, PolicyId, Word};
+use super::timers::Alarm;
+
+/// What the host asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Submission {
+    /// Its slot.
+    pub slot: u32,
+    /// Larger starts first.
+    pub priority: i32,
+    /// For one attempt.
+    pub timeout: Option<Millis>,
+    /// What follows a failure; `None`: nothing.
+    pub policy: Option<PolicyId>,
+    /// The kind whose limits it obeys.
+    pub kind: Option<KindId>,
+}
+
+/// What the host reports about a local run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Ended well.
+    Ok,
+    /// Failed; the host waits for `Word::Retry` and `Word::Start`, or for `Word::Fail`.
+    Error {
+        /// Replaces the delay of the retry policy.
+        retry_after: Option<Millis>,
+    },
+    /// Failed, and the host has dealt with it.
+    Failed,
+    /// Wants to come again after this time; costs no attempt.
+    Snoozed(Millis),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Free,
+    Ready,
+    Backoff,
+    /// Handed to the host, not known to have begun.
+    Handed,
+    Begun,
+    /// Running, and asked to stop.
+    Stopping,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct LocalRun {
+    /// Grows with every start; the host counts along.
+    run: u32,
+    /// Grows with every change that makes older entries and timers worthless.
+    stamp: u32,
+    phase: Phase,
+    policy: Option<PolicyId>,
+    lane: LaneId,
+    priority: i32,
+    failures: u32,
+    timeout: Option<Millis>,
+    first_at: Millis,
+    arrival: u64,
+}
+
+impl LocalRun {
+    pub fn is_ready(&self, stamp: u32) -> bool {
+        self.phase == Phase::Ready && self.stamp == stamp
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Handed | Phase::Begun | Phase::Stopping)
+    }
+
+    pub fn has_timer(&self, stamp: u32) -> bool {
+        self.stamp == stamp && !matches!(self.phase, Phase::Free | Phase::Ready)
+    }
+}
+
+impl Core {
+    /// A new local task is ready.
+    pub fn submit(&mut self, task: Submission) {
+        let at = task.slot as usize;
+        if at >= self.local.len() {
+            self.local.resize(at + 1, LocalRun::default());
+        }
+        let lane = task.kind.map_or(OPEN_LANE, |kind| self.lane(kind, &default_queue()));
+        let known = &self.local[at];
+        self.local[at] = LocalRun {
+            run: known.run,
+            stamp: known.stamp.wrapping_add(1),
+            phase: Phase::Ready,
+            policy: task.policy,
+            lane,
+            priority: task.priority,
+            failures: 0,
+            timeout: task.timeout,
+            first_at: Millis::MAX,
+            arrival: 0,
+        };
+        self.local_live += 1;
+        if self.closing == Closing::No {
+            let entry = Entry { slot: task.slot, run: self.local[at].stamp };
+            self.local[at].arrival = self.dispatcher.ready(lane, task.priority, entry);
+        } else {
+            self.end_local(task.slot, Some(Word::Closed(task.slot)));
+        }
+    }
+
+    pub(super) fn start_local(&mut self, slot: u32, now: Millis) {
+        let run = &mut self.local[slot as usize];
+        run.phase = Phase::Handed;
+        run.run = run.run.wrapping_add(1);
+        run.stamp = run.stamp.wrapping_add(1);
+        run.first_at = run.first_at.min(now);
+        if let Some(timeout) = run.timeout {
+            // One more: `now` was cut down to whole milliseconds, and no timeout may come early.
+            self.timers.set(now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot), run.stamp);
+        }
+        self.outbox.words.push_back(Word::Start(slot));
+    }
+
+    /// The handler of this run is about to be called; false if the run has been taken back meanwhile.
+    pub fn begin_local(&mut self, slot: u32, number: u32, now: Millis) -> bool {
+        let Some(run) = self.local.get_mut(slot as usize).filter(|run| run.run == number) else {
+            return false;
+        };
+        if run.phase != Phase::Handed {
+            return false;
+        }
+        run.phase = Phase::Begun;
+        if let Some(timeout) = run.timeout {
+            run.stamp = run.stamp.wrapping_add(1);
+            let stamp = run.stamp;
+            self.timers.set(now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot), stamp);
+            self.drop_timer();
+        }
+        true
+    }
+
+    /// What the host reports about a run. A report about a run that is closed is without effect.
+    pub fn done(&mut self, slot: u32, done: Done, now: Millis) {
+        let Some(run) = self.local.get_mut(slot as usize).filter(|run| run.is_running()) else { return };
+        let stopping = run.phase == Phase::Stopping;
+        let lane = run.lane;
+        if run.timeout.is_some() || stopping {
+            self.drop_timer();
+        }
+        self.dispatcher.ended(lane);
+        match done {
+            Done::Error { retry_after } if !stopping => {
+                let failure = Failure { retry_after, ..Failure::default() };
+                self.decide_local(
+                    slot,
+                    &Outcome::Error(failure.into()),
+                    now,
+                    Word::Fail(slot),
+                    Word::Retry(slot),
+                );
+            }
+            Done::Snoozed(delay) if !stopping => {
+                self.decide_local(slot, &Outcome::Snooze(delay), now, Word::Fail(slot), Word::Retry(slot));
+            }
+            _ => self.end_local(slot, None),
+        }
+    }
+
+    /// The host wants the task gone: at once while it waits, asked to stop while it runs.
+    pub fn withdraw(&mut self, slot: u32, now: Millis) {
+        let Some(run) = self.local.get_mut(slot as usize) else { return };
+        match run.phase {
+            Phase::Ready => self.end_local(slot, Some(Word::Cancel(slot))),
+            Phase::Backoff => {
+                self.drop_timer();
+                self.end_local(slot, Some(Word::Cancel(slot)));
+            }
+            Phase::Handed | Phase::Begun => {
+                let had_timer = run.timeout.is_some();
+                run.phase = Phase::Stopping;
+                run.stamp = run.stamp.wrapping_add(1);
+                let until = now.saturating_add(self.config.cancel_grace).saturating_add(1);
+                self.timers.set(until, Alarm::Grace(slot), run.stamp);
+                if had_timer {
+                    self.drop_timer();
+                }
+            }
+            Phase::Free | Phase::Stopping => {}
+        }
+    }
+
+    /// The run is over, or was asked to stop: what `ctx.cancelled` says.
+    pub fn is_stopped_local(&self, slot: u32, number: u32) -> bool {
+        let run = self.local.get(slot as usize);
+        let aborting = matches!(self.closing, Closing::Done | Closing::Draining { abort_at: None, .. });
+        aborting
+            || run.is_none_or(|run| run.run != number || !matches!(run.phase, Phase::Handed | Phase::Begun))
+    }
+
+    pub(super) fn local_timeout(&mut self, slot: u32, stamp: u32, now: Millis) {
+        let run = &mut self.local[slot as usize];
+        if run.stamp != stamp || !run.is_running() {
+            return;
+        }
+        self.dispatcher.ended(run.lane);
+        if run.phase == Phase::Handed {
+            // Not the task's fault that the host did not come to it: it goes back to its place.
+            run.phase = Phase::Ready;
+            run.stamp = run.stamp.wrapping_add(1);
+            let (entry, lane) = (Entry { slot, run: run.stamp }, run.lane);
+            self.dispatcher.ready_again(lane, run.priority, run.arrival, entry);
+            return;
+        }
+        self.abandoned += 1;
+        self.decide_local(slot, &Outcome::Timeout, now, Word::Timeout(slot), Word::Expire(slot));
+    }
+
+    pub(super) fn local_again(&mut self, slot: u32, stamp: u32) {
+        let run = &mut self.local[slot as usize];
+        if run.stamp == stamp && run.phase == Phase::Backoff {
+            self.local_ready(slot);
+        }
+    }
+
+    pub(super) fn local_grace(&mut self, slot: u32, stamp: u32) {
+        let run = &self.local[slot as usize];
+        if run.stamp == stamp && run.phase == Phase::Stopping {
+            self.abandoned += 1;
+            self.dispatcher.ended(run.lane);
+            self.end_local(slot, Some(Word::Abandon(slot)));
+        }
+    }
+
+    /// A run has failed: `fail` or, with another attempt to come, `again`.
+    fn decide_local(&mut self, slot: u32, outcome: &Outcome, now: Millis, fail: Word, again: Word) {
+        let run = &self.local[slot as usize];
+        let policy = run.policy.map(|policy| self.policies[usize::from(policy)].clone());
+        let policy = policy.unwrap_or_else(RetryPolicy::none);
+        let standing = Standing {
+            id: &TaskId::from(""),
+            epoch: 0,
+            failures: run.failures,
+            losses: 0,
+            elapsed: now.saturating_sub(run.first_at),
+            timeout: run.timeout,
+            retry: &policy,
+        };
+        // Local tasks have no id: the arrival spreads their jitter.
+        let rules = crate::task::Rules { seed: self.config.rules.seed ^ run.arrival, ..self.config.rules };
+        let end = settle(&standing, outcome, &rules);
+        if !matches!(end.cause, Cause::Retry | Cause::Snooze) || self.closing != Closing::No {
+            return self.end_local(slot, Some(fail));
+        }
+        self.local[slot as usize].failures = end.failures;
+        self.outbox.words.push_back(again);
+        if end.delay == 0 {
+            return self.local_ready(slot);
+        }
+        let run = &mut self.local[slot as usize];
+        run.phase = Phase::Backoff;
+        run.stamp = run.stamp.wrapping_add(1);
+        self.timers.set(now.saturating_add(end.delay).saturating_add(1), Alarm::Backoff(slot), run.stamp);
+    }
+
+    fn local_ready(&mut self, slot: u32) {
+        let run = &mut self.local[slot as usize];
+        run.phase = Phase::Ready;
+        run.stamp = run.stamp.wrapping_add(1);
+        let entry = Entry { slot, run: run.stamp };
+        run.arrival = self.dispatcher.ready(run.lane, run.priority, entry);
+    }
+
+    /// The task is over; `word` tells the host, which may then reuse the slot.
+    fn end_local(&mut self, slot: u32, word: Option<Word>) {
+        let run = &mut self.local[slot as usize];
+        run.phase = Phase::Free;
+        run.stamp = run.stamp.wrapping_add(1);
+        self.local_live -= 1;
+        self.outbox.words.extend(word);
+    }
+
+    pub(super) fn refuse_waiting_local(&mut self) {
+        for slot in 0..self.local.len() as u32 {
+            if matches!(self.local[slot as usize].phase, Phase::Ready | Phase::Backoff) {
+                self.end_local(slot, Some(Word::Closed(slot)));
+            }
+        }
+    }
+
+    pub(super) fn give_up_local(&mut self) {
+        for slot in 0..self.local.len() as u32 {
+            if self.local[slot as usize].is_running() {
+                self.dispatcher.ended(self.local[slot as usize].lane);
+                self.end_local(slot, Some(Word::Closed(slot)));
+            }
+        }
+    }
+
+    pub(super) fn drop_timer(&mut self) {
+        self.timers.drop_one();
+        let (local, stored) = (&self.local, &self.stored);
+        self.timers.tidy(|(alarm, stamp)| match alarm {
+            Alarm::Timeout(slot) | Alarm::Grace(slot) if slot & super::core::STORED != 0 => {
+                stored.has_timer(slot, stamp)
+            }
+            Alarm::Timeout(slot) | Alarm::Backoff(slot) | Alarm::Grace(slot) => {
+                local[slot as usize].has_timer(stamp)
+            }
+        });
+    }
+}

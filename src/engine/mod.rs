@@ -1,0 +1,38 @@
+//! The engine: drives the dispatcher, runs handlers through a host, talks to the store.
+//!
+//! `core` is everything that decides, without I/O (`local` and `stored` are its two kinds of run, `pace` says
+//! how much to claim, `timers` and `event` serve them); `driver` does the I/O; `engine` is the handle.
+
+mod core;
+mod driver;
+#[expect(clippy::module_inception, reason = "the handle is the engine")]
+mod engine;
+mod event;
+mod local;
+mod pace;
+mod stored;
+mod timers;
+mod watch;
+
+use std::sync::LazyLock;
+
+pub use self::core::{Closing, Config, Core, Kind, KindId, MAX_SLOTS, Outbox, PolicyId, STORED, Stop, Word};
+pub use engine::{Engine, Host, PushReply, PushResult};
+pub use event::{Event, Events, What};
+pub use local::{Done, Submission};
+pub use stored::{End, Start};
+pub use watch::{Final, Waiter, Watch, final_of};
+
+/// The runtime of all engines of this process: it outlives every one of them, and every JavaScript
+/// environment.
+pub(crate) fn runtime() -> &'static tokio::runtime::Handle {
+    static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("task-engine")
+            .enable_time()
+            .build()
+            .expect("threads can be made")
+    });
+    RUNTIME.handle()
+}

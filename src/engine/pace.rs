@@ -1,0 +1,141 @@
+//! How much to claim: what is free, plus what will be free before the next answer of the store.
+//!
+//! A kind that has a limit of the store (total, per group, rate) is claimed for free slots only, since what
+//! is claimed ahead here could run elsewhere.
+
+use crate::store::{Claims, LaneClaim};
+use crate::task::Name;
+use crate::time::Millis;
+
+use super::core::{Closing, Core, KindId};
+use super::stored::Phase;
+
+/// Most tasks that are claimed ahead.
+const MAX_AHEAD: u32 = 2000;
+/// Work for so long is claimed ahead.
+const WINDOW: Millis = 100;
+
+/// Ends in the current window and in the one before.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    since: Millis,
+    now: u32,
+    before: u32,
+}
+
+impl Pace {
+    pub fn ended(&mut self, now: Millis) {
+        self.roll(now);
+        self.now += 1;
+    }
+
+    /// Ends to expect in one window.
+    pub fn expected(&mut self, now: Millis) -> u32 {
+        self.roll(now);
+        self.now.max(self.before)
+    }
+
+    fn roll(&mut self, now: Millis) {
+        let past = now.saturating_sub(self.since) / WINDOW;
+        if past > 0 {
+            self.before = if past == 1 { self.now } else { 0 };
+            (self.now, self.since) = (0, now);
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn claims(&mut self, now: Millis) -> Claims {
+        let none = Claims::default();
+        let idle = !self.stored.started || self.closing != Closing::No || self.stored.host_stalled;
+        if idle || self.dispatcher.is_paused() || self.abandoned >= self.config.max_abandoned {
+            return none;
+        }
+        let free = self.dispatcher.room(now).slots;
+        let ahead = self.stored.pace.expected(now).min(MAX_AHEAD);
+        let window = free.saturating_add(ahead);
+        let max = window.saturating_sub(self.stored.ready);
+        // Half a window at least: many small claims cost more than few large ones.
+        if max == 0 || (self.stored.ready > 0 && max < window / 2) {
+            return none;
+        }
+        let mut lanes = Vec::new();
+        for kind in self.claimable.clone() {
+            match self.config.queues.clone() {
+                None => lanes.extend(self.lane_claim(kind, None, max, free, now)),
+                Some(queues) => {
+                    for (queue, _) in queues {
+                        lanes.extend(self.lane_claim(kind, Some(queue), max, free, now));
+                    }
+                }
+            }
+        }
+        if lanes.is_empty() { none } else { Claims { max, lanes } }
+    }
+
+    fn lane_claim(
+        &mut self,
+        kind: KindId,
+        queue: Option<Name>,
+        max: u32,
+        free: u32,
+        now: Millis,
+    ) -> Option<LaneClaim> {
+        if queue.as_ref().is_some_and(|queue| self.paused_queues.contains(queue)) {
+            return None;
+        }
+        let lane = self.lane(kind, &queue.clone().unwrap_or_else(crate::task::default_queue));
+        let room = self.dispatcher.room_in(lane, now).slots;
+        let shared = self.kinds[kind as usize].is_shared();
+        let limited = shared || room != u32::MAX;
+        let ready = if limited { self.ready_of(kind) } else { 0 };
+        let ahead = if shared { free.min(room) } else { room.saturating_mul(2) };
+        let max = max.min(ahead.saturating_sub(ready));
+        (max > 0).then(|| self.kinds[kind as usize].claim(queue, max))
+    }
+
+    fn ready_of(&self, kind: KindId) -> u32 {
+        self.stored.runs.iter().filter(|(_, run)| run.kind == kind && run.phase == Phase::Ready).count()
+            as u32
+    }
+
+    /// Gives back what a blocked host has not begun, and loses what a hung one has.
+    pub(super) fn look_after_host(&mut self, now: Millis) {
+        let Some(called_at) = self.host_called_at else { return };
+        let silent = now.saturating_sub(called_at);
+        if silent >= self.config.give_back_after && !self.stored.host_stalled && !self.stored.runs.is_empty()
+        {
+            self.stored.host_stalled = true;
+            self.release_unbegun();
+        }
+        if silent >= self.config.stall_limit {
+            for slot in self.slots(|run| matches!(run.phase, Phase::Begun | Phase::Stopping)) {
+                self.lose(slot, now);
+            }
+        }
+    }
+
+    /// The host should show that its loop runs: it has begun tasks and has been silent.
+    pub fn wants_ping(&self, now: Millis) -> bool {
+        self.host_called_at.is_none() && !self.stored.runs.is_empty() && now >= self.ping_at()
+    }
+
+    fn ping_at(&self) -> Millis {
+        let patience = match self.stored.handed {
+            0 => (self.config.stall_limit / 4).min(1000),
+            _ => self.config.give_back_after / 2,
+        };
+        self.host_seen_at.saturating_add(patience.max(1))
+    }
+
+    /// When `look_after_host` or a ping is next due.
+    pub(super) fn host_deadline(&self) -> Option<Millis> {
+        if self.stored.runs.is_empty() {
+            return None;
+        }
+        let Some(called_at) = self.host_called_at else { return Some(self.ping_at()) };
+        let give_back =
+            (!self.stored.host_stalled).then(|| called_at.saturating_add(self.config.give_back_after));
+        Some(give_back.unwrap_or_else(|| called_at.saturating_add(self.config.stall_limit)))
+    }
+}

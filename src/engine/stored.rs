@@ -1,0 +1,448 @@
+//! Stored runs: records claimed from the store, from the claim to the accepted settlement.
+//!
+//! The path of one run: `answered` takes it in, the dispatcher starts it, the host begins it, `ended`
+//! decides its fate (`task::settle`), `step` carries the settlement to the store, and `answered` hears
+//! whether it was accepted. A step whose answer was lost is sent again, unchanged, under the same number.
+
+use std::sync::Arc;
+
+use slab::Slab;
+
+use crate::dispatch::{Entry, LaneId};
+use crate::store::{Advance, Pulse, Settled, Turn};
+use crate::task::{Cause, Claimed, Outcome, Settlement, Spec, Standing, TaskId, settle};
+use crate::time::Millis;
+
+use super::core::{Closing, Core, KindId, STORED, Stop};
+use super::event::{Event, What};
+use super::pace::Pace;
+use super::timers::Alarm;
+
+/// Settlements that one step carries at most.
+const STEP: usize = 2000;
+
+#[derive(Default)]
+pub(super) struct Stored {
+    pub runs: Slab<StoredRun>,
+    run_no: u32,
+    /// Claimed and not yet started.
+    pub ready: u32,
+    /// Given to the host and not yet begun.
+    pub handed: u32,
+    pub started: bool,
+    /// The last claim brought less than was asked for, and nothing suggests that there is more.
+    pub dry: bool,
+    /// When the store will have more, on the monotonic clock.
+    pub next_at: Option<Millis>,
+    pub host_stalled: bool,
+    pub pace: Pace,
+    turn_no: u64,
+    pending: Vec<End>,
+    in_flight: Option<(Arc<Advance>, Vec<End>)>,
+    pub scratch: Vec<u32>,
+}
+
+pub(super) struct StoredRun {
+    pub number: u32,
+    pub stamp: u32,
+    pub phase: Phase,
+    pub claimed: Claimed,
+    pub kind: KindId,
+    pub lane: LaneId,
+    claimed_at: Millis,
+    started_at: Millis,
+    stop: Option<Arc<str>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Claimed ahead.
+    Ready,
+    /// Given to the host, which has not begun it.
+    Handed,
+    Begun,
+    /// Begun, and asked to stop.
+    Stopping,
+}
+
+/// A run that has ended, and what its store was told.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// The task.
+    pub spec: Arc<Spec>,
+    /// The attempt.
+    pub attempt: u32,
+    /// How long it took.
+    pub took: Millis,
+    /// The decision.
+    pub settlement: Settlement,
+}
+
+/// A stored run for the host to begin.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Its slot.
+    pub slot: u32,
+    /// Its number: reports have to name it.
+    pub run: u32,
+    /// The registered kind.
+    pub kind: KindId,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// What to run.
+    pub spec: Arc<Spec>,
+}
+
+impl Stored {
+    pub fn is_ready(&self, entry: Entry) -> bool {
+        let run = self.runs.get((entry.slot & !STORED) as usize);
+        run.is_some_and(|run| run.number == entry.run && run.phase == Phase::Ready)
+    }
+
+    pub fn has_timer(&self, slot: u32, stamp: u32) -> bool {
+        self.runs.get((slot & !STORED) as usize).is_some_and(|run| run.stamp == stamp)
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.runs.is_empty() && self.pending.is_empty() && self.in_flight.is_none()
+    }
+
+    pub fn runs_are_over(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    pub fn find(&mut self, slot: u32, number: u32) -> Option<&mut StoredRun> {
+        self.runs.get_mut((slot & !STORED) as usize).filter(|run| run.number == number)
+    }
+}
+
+impl Core {
+    /// Begins to claim.
+    pub fn start(&mut self) {
+        self.stored.started = true;
+        self.stored.dry = false;
+    }
+
+    /// It claims, or will.
+    pub fn is_started(&self) -> bool {
+        self.stored.started
+    }
+
+    /// The store may have something new.
+    pub fn hint(&mut self) {
+        self.stored.dry = false;
+    }
+
+    /// When the store will have something new, as far as is known.
+    pub fn store_due_at(&self) -> Option<Millis> {
+        self.stored.next_at.filter(|_| self.stored.started)
+    }
+
+    /// What to ask of the store now, or `None` while there is nothing to ask. The same step again until
+    /// `answered` has heard an answer to it.
+    pub fn step(&mut self, now: Millis) -> Option<Arc<Advance>> {
+        if let Some((step, _)) = &self.stored.in_flight {
+            return Some(step.clone());
+        }
+        if self.stored.next_at.is_some_and(|at| at <= now) {
+            self.stored.next_at = None;
+            self.stored.dry = false;
+        }
+        let claims = self.claims(now);
+        if self.stored.pending.is_empty() && (claims.max == 0 || self.stored.dry) {
+            return None;
+        }
+        self.stored.turn_no += 1;
+        let n = self.stored.pending.len().min(STEP);
+        let ends: Vec<End> = self.stored.pending.drain(..n).collect();
+        let step = Arc::new(Advance {
+            node: self.config.node.clone(),
+            turn_no: self.stored.turn_no,
+            settlements: ends.iter().map(|end| end.settlement.clone()).collect(),
+            claims,
+        });
+        self.stored.in_flight = Some((step.clone(), ends));
+        Some(step)
+    }
+
+    /// The store's answer to `step`. Returns the ends that were accepted as final, and how many were stale.
+    pub fn answered(&mut self, turn: &Turn, now: Millis) -> (Vec<End>, u64) {
+        let Some((step, ends)) = self.stored.in_flight.take() else { return (Vec::new(), 0) };
+        let (mut finals, mut stale) = (Vec::new(), 0);
+        for (mut end, settled) in ends.into_iter().zip(&turn.settled) {
+            match settled {
+                Settled::Stale => stale += 1,
+                Settled::Applied(cause) => {
+                    end.settlement.cause = *cause;
+                    self.tell_end(&end, now);
+                    if end.settlement.state().is_final() {
+                        finals.push(end);
+                    }
+                }
+            }
+        }
+        let asked = step.claims.max as usize;
+        self.stored.dry = turn.claimed.len() < asked && !turn.more;
+        self.stored.next_at = turn.next_at.map(|at| now.saturating_add(at.saturating_sub(turn.now)));
+        for claimed in &turn.claimed {
+            self.take_in(claimed.clone(), now);
+        }
+        (finals, stale)
+    }
+
+    fn take_in(&mut self, claimed: Claimed, now: Millis) {
+        let refused = self.closing != Closing::No || self.paused_queues.contains(&claimed.spec.queue);
+        let kind = self.kind_of.get(&claimed.spec.name).copied().filter(|_| !refused);
+        let Some(kind) = kind else {
+            return self.settle_claimed(&claimed, &Outcome::Released, 0, 0);
+        };
+        let lane = self.lane(kind, &claimed.spec.queue.clone());
+        self.stored.run_no = self.stored.run_no.wrapping_add(1);
+        let (number, priority) = (self.stored.run_no, claimed.priority);
+        let run = StoredRun {
+            number,
+            stamp: 0,
+            phase: Phase::Ready,
+            claimed,
+            kind,
+            lane,
+            claimed_at: now,
+            started_at: now,
+            stop: None,
+        };
+        let slot = self.stored.runs.insert(run) as u32 | STORED;
+        self.stored.ready += 1;
+        self.dispatcher.ready(lane, priority, Entry { slot, run: number });
+    }
+
+    pub(super) fn start_stored(&mut self, slot: u32, now: Millis) {
+        self.stored.ready -= 1;
+        self.stored.handed += 1;
+        let run = &mut self.stored.runs[(slot & !STORED) as usize];
+        run.phase = Phase::Handed;
+        run.started_at = now;
+        self.outbox.starts.push_back(slot);
+        self.arm(slot, now);
+    }
+
+    /// The next run to begin, with its payload.
+    pub fn next_start(&mut self) -> Option<Start> {
+        loop {
+            let slot = self.outbox.starts.pop_front()?;
+            let Some(run) = self.stored.runs.get((slot & !STORED) as usize) else { continue };
+            if run.phase == Phase::Handed {
+                let (spec, attempt) = (run.claimed.spec.clone(), run.claimed.failures + 1);
+                return Some(Start { slot, run: run.number, kind: run.kind, attempt, spec });
+            }
+        }
+    }
+
+    /// The handler of this run is about to be called; false if the run has been taken back meanwhile.
+    pub fn begin_stored(&mut self, slot: u32, number: u32, now: Millis) -> bool {
+        let Some(run) = self.stored.find(slot, number).filter(|run| run.phase == Phase::Handed) else {
+            return false;
+        };
+        run.phase = Phase::Begun;
+        run.started_at = now;
+        self.stored.handed -= 1;
+        let run = &self.stored.runs[(slot & !STORED) as usize];
+        let (spec, attempt) = (run.claimed.spec.clone(), run.claimed.failures + 1);
+        if spec.timeout.is_some() {
+            self.drop_timer();
+            self.arm(slot, now);
+        }
+        self.events.tell(|| Event { what: What::Running, spec, attempt, at: now });
+        true
+    }
+
+    fn arm(&mut self, slot: u32, now: Millis) {
+        let run = &mut self.stored.runs[(slot & !STORED) as usize];
+        let Some(timeout) = run.claimed.spec.timeout else { return };
+        self.stored.run_no = self.stored.run_no.wrapping_add(1);
+        run.stamp = self.stored.run_no;
+        let at = now.saturating_add(timeout).saturating_add(1);
+        self.timers.set(at, Alarm::Timeout(slot), run.stamp);
+    }
+
+    /// The host reports how a run ended; false if the run was closed before, and its handler abandoned.
+    pub fn ended(&mut self, slot: u32, number: u32, outcome: Outcome, now: Millis) -> bool {
+        let Some(run) = self.stored.find(slot, number) else {
+            self.late_end();
+            return false;
+        };
+        let stop = run.stop.clone().filter(|_| run.phase == Phase::Stopping);
+        let outcome = stop.map_or(outcome, Outcome::Cancelled);
+        self.stored.pace.ended(now);
+        self.end_stored(slot, &outcome, now);
+        true
+    }
+
+    /// Ends a run in whatever phase it is.
+    pub(super) fn end_stored(&mut self, slot: u32, outcome: &Outcome, now: Millis) {
+        let run = self.stored.runs.remove((slot & !STORED) as usize);
+        if run.phase == Phase::Ready {
+            self.stored.ready -= 1;
+        } else {
+            self.stored.handed -= u32::from(run.phase == Phase::Handed);
+            self.dispatcher.ended(run.lane);
+            if run.claimed.spec.timeout.is_some() || run.phase == Phase::Stopping {
+                self.drop_timer();
+            }
+        }
+        self.settle_claimed(&run.claimed, outcome, now - run.claimed_at, now - run.started_at);
+    }
+
+    fn settle_claimed(&mut self, claimed: &Claimed, outcome: &Outcome, held: Millis, took: Millis) {
+        let standing = Standing {
+            id: &claimed.spec.id,
+            epoch: claimed.epoch,
+            failures: claimed.failures,
+            losses: claimed.losses,
+            elapsed: claimed.elapsed.saturating_add(held),
+            timeout: claimed.spec.timeout,
+            retry: &claimed.spec.retry,
+        };
+        let settlement = settle(&standing, outcome, &self.config.rules);
+        let attempt = claimed.failures + 1;
+        self.stored.pending.push(End { spec: claimed.spec.clone(), attempt, took, settlement });
+    }
+
+    fn tell_end(&mut self, end: &End, now: Millis) {
+        let what = || match end.settlement.cause {
+            Cause::Complete => What::Completed {
+                output: end.settlement.output.clone().unwrap_or_else(|| "null".into()),
+                took: end.took,
+            },
+            Cause::Retry | Cause::Fail | Cause::Poison => What::Failed {
+                error: end.settlement.attempt.clone().expect("a failure has an attempt"),
+                retry_in: (end.settlement.cause == Cause::Retry).then_some(end.settlement.delay),
+            },
+            Cause::Lose => What::Lost,
+            _ => What::Cancelled,
+        };
+        if !matches!(end.settlement.cause, Cause::Release | Cause::Snooze) {
+            let (spec, attempt) = (end.spec.clone(), end.attempt);
+            self.events.tell(|| Event { what: what(), spec, attempt, at: now });
+        }
+    }
+
+    /// The handler outlives its attempt: the run is settled and its slot is free.
+    fn abandon(&mut self, slot: u32, outcome: &Outcome, stop: Stop, now: Millis) {
+        let run = &self.stored.runs[(slot & !STORED) as usize];
+        let (number, spec, attempt) = (run.number, run.claimed.spec.clone(), run.claimed.failures + 1);
+        self.abandoned += 1;
+        self.outbox.stops.push((slot, number, stop));
+        self.end_stored(slot, outcome, now);
+        self.events.tell(|| Event { what: What::Abandoned, spec, attempt, at: now });
+    }
+
+    pub(super) fn stored_timeout(&mut self, slot: u32, stamp: u32, now: Millis) {
+        let run = self.stored.runs.get((slot & !STORED) as usize).filter(|run| run.stamp == stamp);
+        let Some(run) = run else { return };
+        let timeout = run.claimed.spec.timeout.unwrap_or_default();
+        match run.phase {
+            Phase::Handed => self.end_stored(slot, &Outcome::Released, now),
+            Phase::Begun => self.abandon(slot, &Outcome::Timeout, Stop::Timeout(timeout), now),
+            Phase::Ready | Phase::Stopping => {}
+        }
+    }
+
+    pub(super) fn stored_grace(&mut self, slot: u32, stamp: u32, now: Millis) {
+        let run = self.stored.runs.get((slot & !STORED) as usize).filter(|run| run.stamp == stamp);
+        if let Some(reason) = run.and_then(|run| run.stop.clone()) {
+            self.abandon(slot, &Outcome::Cancelled(reason.clone()), Stop::Cancelled(reason), now);
+        }
+    }
+
+    /// A task that this node may run should stop: at once if it has not begun.
+    pub fn stop(&mut self, id: &TaskId, epoch: u64, reason: &Arc<str>, now: Millis) {
+        let mut runs = self.stored.runs.iter();
+        let found = runs.find(|(_, run)| run.claimed.epoch == epoch && run.claimed.spec.id == *id);
+        let Some(slot) = found.map(|(at, _)| at as u32 | STORED) else { return };
+        let run = &mut self.stored.runs[(slot & !STORED) as usize];
+        match run.phase {
+            Phase::Ready | Phase::Handed => self.end_stored(slot, &Outcome::Cancelled(reason.clone()), now),
+            Phase::Begun => {
+                run.phase = Phase::Stopping;
+                run.stop = Some(reason.clone());
+                let (number, had_timer) = (run.number, run.claimed.spec.timeout.is_some());
+                self.stored.run_no = self.stored.run_no.wrapping_add(1);
+                run.stamp = self.stored.run_no;
+                let until = now.saturating_add(self.config.cancel_grace).saturating_add(1);
+                self.timers.set(until, Alarm::Grace(slot), run.stamp);
+                if had_timer {
+                    self.drop_timer();
+                }
+                self.outbox.stops.push((slot, number, Stop::Cancelled(reason.clone())));
+            }
+            Phase::Stopping => {}
+        }
+    }
+
+    /// The run is over, or was asked to stop: what `ctx.cancelled` says.
+    pub fn is_stopped_stored(&self, slot: u32, number: u32) -> bool {
+        let aborting = matches!(self.closing, Closing::Done | Closing::Draining { abort_at: None, .. });
+        let run = self.stored.runs.get((slot & !STORED) as usize).filter(|run| run.number == number);
+        aborting || run.is_none_or(|run| run.phase == Phase::Stopping)
+    }
+
+    /// What the beat brought.
+    pub fn pulsed(&mut self, pulse: &Pulse, now: Millis) {
+        if pulse.declared_dead {
+            for slot in self.slots(|_| true) {
+                self.lose(slot, now);
+            }
+        }
+        for (id, epoch, reason) in &pulse.stop {
+            self.stop(id, *epoch, reason, now);
+        }
+        self.set_paused_queues(pulse.paused.iter().cloned().collect(), now);
+    }
+
+    /// These queues, and no others, are paused.
+    pub fn set_paused_queues(&mut self, paused: std::collections::HashSet<crate::task::Name>, now: Millis) {
+        if paused == self.paused_queues {
+            return;
+        }
+        self.paused_queues = paused;
+        self.stored.dry = false;
+        let unbegun = |run: &StoredRun| matches!(run.phase, Phase::Ready | Phase::Handed);
+        for slot in self.slots(unbegun) {
+            if self.paused_queues.contains(&self.stored.runs[(slot & !STORED) as usize].claimed.spec.queue) {
+                self.end_stored(slot, &Outcome::Released, now);
+            }
+        }
+    }
+
+    /// Running tasks of nodes that are gone: settled as lost. The fence makes it safe that others do so too.
+    pub fn orphaned(&mut self, orphans: &[Claimed]) {
+        for claimed in orphans {
+            self.settle_claimed(claimed, &Outcome::Lost, 0, 0);
+        }
+    }
+
+    pub(super) fn slots(&self, which: impl Fn(&StoredRun) -> bool) -> Vec<u32> {
+        self.stored.runs.iter().filter(|(_, run)| which(run)).map(|(at, _)| at as u32 | STORED).collect()
+    }
+
+    pub(super) fn lose(&mut self, slot: u32, now: Millis) {
+        match self.stored.runs[(slot & !STORED) as usize].phase {
+            Phase::Ready | Phase::Handed => self.end_stored(slot, &Outcome::Released, now),
+            Phase::Begun | Phase::Stopping => self.abandon(slot, &Outcome::Lost, Stop::Lost, now),
+        }
+    }
+
+    pub(super) fn release_unbegun(&mut self) {
+        for slot in self.slots(|run| matches!(run.phase, Phase::Ready | Phase::Handed)) {
+            let now = self.stored.runs[(slot & !STORED) as usize].started_at;
+            self.end_stored(slot, &Outcome::Released, now);
+        }
+    }
+
+    pub(super) fn release_all(&mut self) {
+        for slot in self.slots(|_| true) {
+            let now = self.stored.runs[(slot & !STORED) as usize].started_at;
+            self.end_stored(slot, &Outcome::Released, now);
+        }
+    }
+}

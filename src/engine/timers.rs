@@ -1,0 +1,96 @@
+//! Everything that has a moment, in one heap.
+//!
+//! A timer is not taken out when it has lost its meaning (most timeouts never fire): it carries a stamp,
+//! and whoever owns it compares. When more than half of the heap is known to be worthless it is rebuilt,
+//! so its size stays within twice the living timers and its cost per timer is logarithmic at worst.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::time::Millis;
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Alarm {
+    /// An attempt of this slot should have ended.
+    Timeout(u32),
+    /// A failed task of this slot is to be tried again.
+    Backoff(u32),
+    /// A run of this slot was asked to stop and should have.
+    Grace(u32),
+}
+
+/// A timer: the alarm, and the stamp of the run that it is for.
+pub(super) type Timer = (Alarm, u32);
+
+#[derive(Default)]
+pub(super) struct Timers {
+    heap: BinaryHeap<Reverse<(Millis, Timer)>>,
+    dropped: usize,
+}
+
+impl Timers {
+    pub fn set(&mut self, at: Millis, alarm: Alarm, stamp: u32) {
+        self.heap.push(Reverse((at, (alarm, stamp))));
+    }
+
+    /// A timer has lost its meaning.
+    pub fn drop_one(&mut self) {
+        self.dropped += 1;
+    }
+
+    /// Rebuilds the heap when most of it is worthless; `lives` knows.
+    pub fn tidy(&mut self, lives: impl Fn(Timer) -> bool) {
+        if self.dropped > 1024 && self.dropped * 2 > self.heap.len() {
+            self.heap.retain(|Reverse((_, timer))| lives(*timer));
+            self.dropped = 0;
+        }
+    }
+
+    /// The next timer that is due.
+    pub fn due(&mut self, now: Millis) -> Option<Timer> {
+        let Reverse((at, timer)) = *self.heap.peek()?;
+        if at > now {
+            return None;
+        }
+        self.heap.pop();
+        Some(timer)
+    }
+
+    pub fn next_at(&self) -> Option<Millis> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.heap.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_order_and_not_early() {
+        let mut timers = Timers::default();
+        for at in [30, 10, 20] {
+            timers.set(at, Alarm::Timeout(at as u32), 1);
+        }
+        assert_eq!(timers.next_at(), Some(10));
+        assert_eq!(timers.due(9), None);
+        let due: Vec<_> = std::iter::from_fn(|| timers.due(20)).collect();
+        assert_eq!(due, [(Alarm::Timeout(10), 1), (Alarm::Timeout(20), 1)]);
+    }
+
+    #[test]
+    fn worthless_ones_do_not_pile_up() {
+        let mut timers = Timers::default();
+        for n in 0..100_000 {
+            timers.set(1_000_000, Alarm::Timeout(n), 1);
+            timers.drop_one();
+            timers.tidy(|(alarm, _)| alarm == Alarm::Timeout(n));
+        }
+        assert!(timers.len() <= 2050, "{}", timers.len());
+    }
+}

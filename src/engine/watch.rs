@@ -1,0 +1,185 @@
+//! Who wants to know how a task ends.
+//!
+//! Whoever pushes a task holds an interest in it, so that its outcome can be had even when the store has
+//! pruned the task meanwhile. An interest ends when its holder lets it go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::error::TaskError;
+use crate::task::{Cause, Failure, Record, State, TaskId, Text};
+
+use super::stored::End;
+
+/// How a task ended: its output, or why there is none.
+pub type Final = Result<Text, TaskError>;
+
+/// Where an outcome is to be sent.
+#[derive(Debug)]
+pub enum Waiter {
+    /// To the host, under this number.
+    Token(u32),
+    /// To a Rust future.
+    Channel(oneshot::Sender<Final>),
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Watch {
+    interests: HashMap<TaskId, Interest>,
+    /// Outcomes for the host.
+    notices: Vec<(u32, Final)>,
+    /// Tasks whose outcome somebody waits for and that this process has not seen: worth asking the store.
+    unseen: Vec<TaskId>,
+}
+
+#[derive(Default)]
+struct Interest {
+    holders: u32,
+    outcome: Option<Final>,
+    waiters: Vec<Waiter>,
+}
+
+impl Watch {
+    /// One more holder is interested.
+    pub fn hold(&mut self, id: TaskId) {
+        self.interests.entry(id).or_default().holders += 1;
+    }
+
+    /// A holder has lost its interest.
+    pub fn let_go(&mut self, id: &TaskId) {
+        if let Some(interest) = self.interests.get_mut(id) {
+            interest.holders = interest.holders.saturating_sub(1);
+            self.forget_if_done(id);
+        }
+    }
+
+    /// Sends the outcome to `waiter`, now or when there is one.
+    pub fn wait(&mut self, id: TaskId, waiter: Waiter) {
+        match self.interests.get(&id).map(|interest| interest.outcome.clone()) {
+            Some(Some(outcome)) => return self.send(waiter, outcome),
+            Some(None) => {}
+            None => self.unseen.push(id.clone()),
+        }
+        self.interests.entry(id).or_default().waiters.push(waiter);
+    }
+
+    /// Nobody waits under this token any more.
+    pub fn cancel(&mut self, id: &TaskId, token: u32) {
+        if let Some(interest) = self.interests.get_mut(id) {
+            interest.waiters.retain(|waiter| !matches!(waiter, Waiter::Token(other) if *other == token));
+            self.forget_if_done(id);
+        }
+    }
+
+    /// A task has ended.
+    pub fn end(&mut self, id: &TaskId, outcome: &Final) {
+        let Some(interest) = self.interests.get_mut(id) else { return };
+        interest.outcome = Some(outcome.clone());
+        for waiter in std::mem::take(&mut interest.waiters) {
+            self.send(waiter, outcome.clone());
+        }
+        self.forget_if_done(id);
+    }
+
+    /// An ended task runs again.
+    pub fn reopen(&mut self, id: &TaskId) {
+        if let Some(interest) = self.interests.get_mut(id) {
+            interest.outcome = None;
+        }
+    }
+
+    /// Somebody is interested in this task.
+    pub fn knows(&self, id: &TaskId) -> bool {
+        self.interests.contains_key(id)
+    }
+
+    /// Tasks to ask the store about at once.
+    pub fn take_unseen(&mut self) -> Vec<TaskId> {
+        std::mem::take(&mut self.unseen)
+    }
+
+    /// Up to `max` tasks whose outcome somebody waits for.
+    pub fn awaited(&self, max: usize) -> Vec<TaskId> {
+        let awaited = self.interests.iter().filter(|(_, interest)| !interest.waiters.is_empty());
+        awaited.take(max).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Everybody who still waits gets this error.
+    pub fn refuse_all(&mut self, error: &TaskError) {
+        let ids = self.awaited(usize::MAX);
+        for id in ids {
+            self.end(&id, &Err(error.clone()));
+        }
+    }
+
+    /// Outcomes for the host, at most `max`.
+    pub fn take_notices(&mut self, max: usize) -> Vec<(u32, Final)> {
+        let n = max.min(self.notices.len());
+        self.notices.drain(..n).collect()
+    }
+
+    /// The host has something to fetch.
+    pub fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
+    fn send(&mut self, waiter: Waiter, outcome: Final) {
+        match waiter {
+            Waiter::Token(token) => self.notices.push((token, outcome)),
+            // The other side may have stopped waiting: that is its right.
+            Waiter::Channel(sender) => drop(sender.send(outcome)),
+        }
+    }
+
+    fn forget_if_done(&mut self, id: &TaskId) {
+        if self.interests.get(id).is_some_and(|interest| interest.holders == 0 && interest.waiters.is_empty())
+        {
+            self.interests.remove(id);
+        }
+    }
+}
+
+/// The outcome of an accepted final settlement.
+pub(super) fn final_of_end(end: &End) -> Final {
+    let settlement = &end.settlement;
+    match settlement.cause {
+        Cause::Complete => Ok(settlement.output.clone().unwrap_or_else(|| "null".into())),
+        Cause::Fail | Cause::Poison => {
+            Err(error_of(settlement.attempt.as_ref(), end.spec.timeout, settlement.losses))
+        }
+        Cause::Supersede => Err(TaskError::Cancelled("another task has taken its key".into())),
+        _ => Err(TaskError::Cancelled("on request".into())),
+    }
+}
+
+/// The outcome of a record; `None` while it has not ended.
+pub fn final_of(record: &Record) -> Option<Final> {
+    let status = &record.status;
+    match status.state {
+        State::Waiting | State::Running => None,
+        State::Completed => Some(Ok(status.output.clone().unwrap_or_else(|| "null".into()))),
+        State::Failed => Some(Err(error_of(status.attempts.last(), record.spec.timeout, status.losses))),
+        State::Cancelled => {
+            Some(Err(TaskError::Cancelled(status.cancel.clone().unwrap_or_else(|| "on request".into()))))
+        }
+    }
+}
+
+fn error_of(attempt: Option<&crate::task::Attempt>, timeout: Option<u64>, losses: u32) -> TaskError {
+    let Some(attempt) = attempt else { return TaskError::Lost(losses) };
+    match attempt.code.as_str() {
+        "ERR_TASK_TIMEOUT" => TaskError::Timeout(timeout.unwrap_or_default()),
+        "ERR_TASK_LOST" => TaskError::Lost(losses),
+        "ERR_TASK_EXPIRED" => TaskError::Expired,
+        _ => TaskError::Failed(Arc::new(Failure {
+            name: attempt.name.clone(),
+            message: attempt.message.clone(),
+            code: Some(attempt.code.clone()),
+            stack: attempt.stack.clone(),
+            ..Failure::default()
+        })),
+    }
+}

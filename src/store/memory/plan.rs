@@ -1,0 +1,164 @@
+//! Looks at a push before anything is written: what every spec will stand for, and why it is refused.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::store::{Push, Refusal};
+use crate::task::{Conflict, Quiet, Spec, TaskId, cycle};
+use crate::time::Millis;
+
+use super::book::Book;
+use super::keys::{KeyAt, Meeting, key_of};
+
+/// What will have become of the specs that were looked at so far.
+#[derive(Default)]
+struct Plan<'a> {
+    /// Those that will make a task.
+    fresh: HashMap<&'a TaskId, &'a Spec>,
+    /// Those that will not, and the task they stand for.
+    found: HashMap<TaskId, TaskId>,
+    /// Who holds a key that was taken by this very push.
+    taken: HashMap<KeyAt, &'a Spec>,
+    /// By how much the number of waiting tasks will grow.
+    growth: i64,
+}
+
+impl Book {
+    /// Refuses the push, or makes its blockers name the tasks that its specs stand for.
+    pub fn admit(&self, push: &mut Push, now: Millis) -> Result<(), Refusal> {
+        if let Some(guard) = &push.guard
+            && self.cells.value(&guard.key) != guard.old.as_ref()
+        {
+            return Err(Refusal::Moved);
+        }
+        let room = push.max_waiting.map_or(u64::MAX, |limit| limit.saturating_sub(self.waiting));
+        if push.specs.len() as u64 <= room && push.specs.iter().all(is_plain) {
+            return Ok(());
+        }
+        let plan = self.plan(&push.specs, now)?;
+        for id in
+            plan.fresh.values().filter_map(|spec| spec.blockers.as_ref()).flat_map(|blockers| &blockers.ids)
+        {
+            let id = plan.found.get(id).unwrap_or(id);
+            if !plan.fresh.contains_key(id) && !self.by_id.contains_key(id) {
+                return Err(Refusal::NoBlocker(id.clone()));
+            }
+        }
+        if let Some(limit) = push.max_waiting
+            && plan.growth > 0
+            && self.waiting + plan.growth as u64 > limit
+        {
+            return Err(Refusal::Full { waiting: self.waiting, limit });
+        }
+        let found = plan.found;
+        resolve(&mut push.specs, &found);
+        cycle(&push.specs).map_or(Ok(()), |path| Err(Refusal::Cycle(path)))
+    }
+
+    /// The same for tasks that a run has spawned. They are past refusing: a conflict finds the task that is
+    /// there, a blocker that is gone is not waited for, and a circle is cut.
+    pub fn admit_spawned(&self, specs: &mut [Spec], now: Millis) {
+        for spec in specs.iter_mut() {
+            if let Some(key) = spec.key.as_mut().filter(|key| key.conflict == Conflict::Refuse) {
+                key.conflict = Conflict::Ignore;
+            }
+        }
+        if let Ok(found) = self.plan(specs, now).map(|plan| plan.found) {
+            resolve(specs, &found);
+        }
+        while let Some(path) = cycle(specs) {
+            let spec = specs.iter_mut().find(|spec| spec.id == path[0]).expect("the path is among the specs");
+            spec.blockers.as_mut().expect("it waits").ids.retain(|id| *id != path[1]);
+        }
+    }
+
+    fn plan<'a>(&self, specs: &'a [Spec], now: Millis) -> Result<Plan<'a>, Refusal> {
+        let mut plan = Plan::default();
+        for spec in specs {
+            if let Some(task) = self.find(&spec.id) {
+                if task.spec.input != spec.input && !debounces(&task.spec) {
+                    return Err(Refusal::IdTaken(spec.id.clone()));
+                }
+            } else if let Some(first) = plan.fresh.get(&spec.id) {
+                if first.input != spec.input {
+                    return Err(Refusal::IdTaken(spec.id.clone()));
+                }
+            } else {
+                self.plan_new(&mut plan, spec, now)?;
+            }
+        }
+        Ok(plan)
+    }
+
+    fn plan_new<'a>(&self, plan: &mut Plan<'a>, spec: &'a Spec, now: Millis) -> Result<(), Refusal> {
+        if let Some(at) = key_of(spec) {
+            let fate = match plan.taken.get(&at) {
+                Some(holder) => fate_beside(holder, spec)?,
+                None => match self.meet(&at, spec, now) {
+                    Meeting::Free | Meeting::Follow(_) => Fate::New,
+                    Meeting::Oust(_) => Fate::Instead,
+                    Meeting::Slide(slot) => Fate::Is(self.tasks[slot].spec.id.clone()),
+                    Meeting::Found(id) => Fate::Is(id),
+                    Meeting::Refused(holder) => return Err(Refusal::KeyHeld(holder)),
+                },
+            };
+            match fate {
+                Fate::New => {}
+                Fate::Instead => plan.growth -= 1,
+                Fate::Is(id) => {
+                    plan.found.insert(spec.id.clone(), id);
+                    return Ok(());
+                }
+            }
+            plan.taken.insert(at, spec);
+        }
+        plan.fresh.insert(&spec.id, spec);
+        plan.growth += 1;
+        Ok(())
+    }
+}
+
+/// What becomes of a spec whose id is new.
+enum Fate {
+    New,
+    /// Of a task that waits and is cancelled for it.
+    Instead,
+    Is(TaskId),
+}
+
+/// The same decision as `Book::meet`, where the holder has come in the same push.
+fn fate_beside(holder: &Spec, spec: &Spec) -> Result<Fate, Refusal> {
+    let quiet = |spec: &Spec| spec.key.as_ref().map_or(Quiet::Off, |key| key.quiet);
+    let conflict = spec.key.as_ref().map_or(Conflict::Ignore, |key| key.conflict);
+    match (quiet(holder), quiet(spec)) {
+        (Quiet::Throttle(time), Quiet::Throttle(_)) if time > 0 => return Ok(Fate::Is(holder.id.clone())),
+        (_, Quiet::Debounce { .. }) => return Ok(Fate::Is(holder.id.clone())),
+        _ => {}
+    }
+    match conflict {
+        Conflict::Ignore => Ok(Fate::Is(holder.id.clone())),
+        Conflict::Replace => Ok(Fate::Instead),
+        Conflict::Refuse => Err(Refusal::KeyHeld(holder.id.clone())),
+    }
+}
+
+/// Lets blockers name the tasks that the specs of the same push stand for, each once.
+fn resolve(specs: &mut [Spec], found: &HashMap<TaskId, TaskId>) {
+    for blockers in specs.iter_mut().filter_map(|spec| spec.blockers.as_mut()) {
+        let mut seen = HashSet::new();
+        for id in &mut blockers.ids {
+            if let Some(real) = found.get(id) {
+                *id = real.clone();
+            }
+        }
+        blockers.ids.retain(|id| seen.insert(id.clone()));
+    }
+}
+
+/// Nothing in it can be refused, nor stand for another task: most pushes, and worth not looking further.
+fn is_plain(spec: &Spec) -> bool {
+    spec.minted && spec.key.is_none() && spec.blockers.is_none()
+}
+
+fn debounces(spec: &Spec) -> bool {
+    spec.key.as_ref().is_some_and(|key| matches!(key.quiet, Quiet::Debounce { .. }))
+}

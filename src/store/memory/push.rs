@@ -1,0 +1,182 @@
+//! `push`: what was admitted is written, in the order in which it was given.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use crate::store::{Push, Pushed, Refusal};
+use crate::task::{Cause, OnBlockerFailure, Quiet, Spec, State, Status, TaskId, When};
+use crate::time::Millis;
+
+use super::book::{Book, Edge, SUPERSEDED, Task};
+use super::keys::{Meeting, key_of};
+use super::lane::Slot;
+
+/// The reason given to a task whose blocker did not complete.
+pub(super) const BLOCKED: &str = "a task that it waits for did not complete";
+
+impl Book {
+    pub fn push(&mut self, mut push: Push, now: Millis) -> Result<Vec<Pushed>, Refusal> {
+        self.admit(&mut push, now)?;
+        if let Some(guard) = &push.guard {
+            self.swap(guard).map_err(|_| Refusal::Moved)?;
+        }
+        let pushed = self.add_all(push.specs, now);
+        self.cascade(super::STEP, now, &mut Vec::new());
+        Ok(pushed)
+    }
+
+    /// Pushes what a completed run has spawned.
+    pub fn spawn(&mut self, mut specs: Vec<Spec>, now: Millis) {
+        self.admit_spawned(&mut specs, now);
+        self.add_all(specs, now);
+    }
+
+    fn add_all(&mut self, specs: Vec<Spec>, now: Millis) -> Vec<Pushed> {
+        let mut ties = Vec::new();
+        let pushed = specs.into_iter().map(|spec| self.add(spec, &mut ties, now)).collect();
+        for (slot, follows) in ties {
+            self.tie(slot, follows, Ended::Count, now);
+        }
+        pushed
+    }
+
+    /// Adds one task. Those that may have to wait for others are noted in `ties`: a blocker may come later
+    /// in the same push.
+    fn add(&mut self, mut spec: Spec, ties: &mut Vec<(Slot, Option<TaskId>)>, now: Millis) -> Pushed {
+        if let Some(key) = key_of(&spec)
+            && !self.by_id.contains_key(&spec.id)
+        {
+            match self.meet(&key, &spec, now) {
+                Meeting::Free => {}
+                Meeting::Oust(holder) => {
+                    self.unplace(holder);
+                    self.tasks[holder].status.cancel = Some(SUPERSEDED.into());
+                    self.finish(holder, Cause::Supersede, now);
+                }
+                Meeting::Follow(holder) => self.supersede(holder),
+                Meeting::Slide(holder) => {
+                    self.slide(holder, &spec, now);
+                    return Pushed { id: self.tasks[holder].spec.id.clone(), created: false };
+                }
+                Meeting::Found(id) | Meeting::Refused(id) => return Pushed { id, created: false },
+            }
+            if let Some(Quiet::Debounce { wait, .. }) = spec.key.as_ref().map(|key| key.quiet) {
+                spec.when = When::After(wait);
+            }
+        }
+        let id = spec.id.clone();
+        let Entry::Vacant(free) = self.by_id.entry(id.clone()) else {
+            return Pushed { id, created: spec.minted };
+        };
+        let slot = self.tasks.vacant_key();
+        free.insert(slot);
+        let has_blockers = spec.blockers.is_some();
+        self.insert(slot, spec, now);
+        let follows = self.take_key(slot, now);
+        self.place(slot, now);
+        if has_blockers || follows.is_some() {
+            ties.push((slot, follows));
+        }
+        Pushed { id, created: true }
+    }
+
+    fn insert(&mut self, slot: Slot, spec: Spec, now: Millis) {
+        let lane = self.lane(&spec.queue, &spec.name);
+        let place = self.next_place();
+        let run_at = match spec.when {
+            When::Now => now,
+            When::After(delay) => now.saturating_add(delay),
+            When::At(at) => at,
+        };
+        let status = Status {
+            state: State::Waiting,
+            cause: None,
+            priority: spec.priority,
+            run_at,
+            blockers: 0,
+            epoch: 0,
+            owner: None,
+            failures: 0,
+            losses: 0,
+            cancel: None,
+            superseded: false,
+            created_at: now,
+            first_started_at: None,
+            started_at: None,
+            finished_at: None,
+            output: None,
+            attempts: Vec::new(),
+        };
+        let at = self.tasks.insert(Task {
+            expires_at: spec.expires_at,
+            spec: Arc::new(spec),
+            status,
+            lane,
+            place,
+            serial: place,
+            wait_no: place,
+            end_no: 0,
+            dependents: Vec::new(),
+        });
+        debug_assert_eq!(at, slot);
+        self.serials.insert(place, slot);
+    }
+
+    /// A debounced push: the newest input wins, the start slides.
+    fn slide(&mut self, holder: Slot, spec: &Spec, now: Millis) {
+        let Some((key, Quiet::Debounce { wait, max_wait })) =
+            key_of(spec).zip(spec.key.as_ref().map(|key| key.quiet))
+        else {
+            return;
+        };
+        let first_at = self.keys.rows[&key].first_at;
+        self.unplace(holder);
+        let task = &mut self.tasks[holder];
+        Arc::make_mut(&mut task.spec).input = spec.input.clone();
+        task.status.run_at = now.saturating_add(wait).min(first_at.saturating_add(max_wait));
+        self.place(holder, now);
+    }
+
+    /// Lets a waiting task wait for its blockers, and for the task whose key it has taken.
+    pub fn tie(&mut self, slot: Slot, follows: Option<TaskId>, ended: Ended, now: Millis) {
+        let task = &self.tasks[slot];
+        if task.status.state != State::Waiting {
+            return;
+        }
+        let spec = task.spec.clone();
+        let (ids, on_failure) = spec
+            .blockers
+            .as_ref()
+            .map_or_else(Default::default, |blockers| (&blockers.ids[..], blockers.on_failure));
+        let follows = follows.filter(|id| !ids.contains(id)).map(|id| (id, OnBlockerFailure::Run));
+        self.unplace(slot);
+        let mut failed = false;
+        for (id, on_failure) in ids.iter().map(|id| (id.clone(), on_failure)).chain(follows) {
+            let Some(&at) = self.by_id.get(&id) else { continue };
+            match self.tasks[at].status.state {
+                State::Waiting | State::Running => {
+                    let wait_no = self.tasks[slot].wait_no;
+                    self.tasks[at].dependents.push(Edge { slot, wait_no, on_failure });
+                    self.tasks[slot].status.blockers += 1;
+                }
+                State::Completed => {}
+                State::Failed | State::Cancelled => failed |= on_failure == OnBlockerFailure::Cancel,
+            }
+        }
+        if failed && ended == Ended::Count {
+            self.tasks[slot].status.cancel = Some(BLOCKED.into());
+            self.finish(slot, Cause::Block, now);
+        } else {
+            self.place(slot, now);
+        }
+    }
+}
+
+/// What blockers that have failed already do to a task that is tied to them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// They cancel it, where it says so.
+    Count,
+    /// Nothing: its revival was asked for in spite of them.
+    Forgive,
+}

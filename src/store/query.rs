@@ -1,0 +1,135 @@
+//! Reading and operating: filters, pages, counts, retention, and what operators change.
+
+use std::sync::Arc;
+
+use crate::task::{Name, Record, TaskId, View};
+use crate::time::Millis;
+
+/// Which tasks; an empty filter is all of them.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// In one of these states; empty: any.
+    pub views: Vec<View>,
+    /// Of this queue.
+    pub queue: Option<Name>,
+    /// Of this kind.
+    pub name: Option<Name>,
+    /// Of this group.
+    pub group: Option<Name>,
+    /// Pushed before.
+    pub created_before: Option<Millis>,
+    /// Pushed after.
+    pub created_after: Option<Millis>,
+    /// Name, input or an error holds this text, in any case.
+    pub search: Option<Arc<str>>,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Which tasks.
+    pub filter: Filter,
+    /// At most so many.
+    pub limit: usize,
+    /// Where the page before ended.
+    pub cursor: Option<Arc<str>>,
+}
+
+/// Records, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The store's clock, by which views are told.
+    pub now: Millis,
+    /// The records.
+    pub records: Vec<Record>,
+    /// Where the next page begins; `None` at the end.
+    pub cursor: Option<Arc<str>>,
+}
+
+/// Tasks by the state that people see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// In the order of `View::ALL`.
+    pub by_view: [u64; 7],
+}
+
+impl Counts {
+    /// Tasks in one state.
+    pub fn of(&self, view: View) -> u64 {
+        self.by_view[view as usize]
+    }
+
+    /// Tasks that have not ended.
+    pub fn unfinished(&self) -> u64 {
+        [View::Scheduled, View::Waiting, View::Blocked, View::Running].map(|view| self.of(view)).iter().sum()
+    }
+}
+
+/// Which tasks an amendment is for.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// These.
+    Ids(Vec<TaskId>),
+    /// All that match, in steps of at most 1000.
+    Filter(Filter),
+}
+
+/// What an operator changes.
+#[derive(Clone, Debug)]
+pub enum Amend {
+    /// Waiting: ends at once. Running: is asked to stop. Ended: unchanged.
+    Cancel(Arc<str>),
+    /// Ended: waits again with fresh budgets. Others: unchanged.
+    Retry,
+    /// Not running: is forgotten. Running: unchanged.
+    Remove,
+    /// Waiting: starts not before this date.
+    Reschedule(Millis),
+    /// Waiting for its time: starts now.
+    Promote,
+    /// Waiting: gets this priority.
+    Prioritise(i32),
+}
+
+/// What an amendment did.
+#[derive(Clone, Debug, Default)]
+pub struct Amended {
+    /// Tasks that it changed.
+    pub changed: Vec<TaskId>,
+    /// Of these, running ones that were asked to stop: id and epoch.
+    pub stopping: Vec<(TaskId, u64)>,
+    /// Tasks that ended: by the change, or by its cascade.
+    pub ended: Vec<TaskId>,
+    /// More may match: call again.
+    pub more: bool,
+}
+
+/// What to keep of ended tasks, for each final state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Of completed ones.
+    pub completed: Keep,
+    /// Of failed ones.
+    pub failed: Keep,
+    /// Of cancelled ones.
+    pub cancelled: Keep,
+}
+
+/// Bounds on ended tasks of one state; the tightest wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Not older than this.
+    pub age: Option<Millis>,
+    /// The newest so many.
+    pub count: Option<u64>,
+    /// The newest up to so many bytes of input and output.
+    pub bytes: Option<u64>,
+}
+
+impl Default for Retention {
+    /// The newest 1000 of each: right for memory.
+    fn default() -> Self {
+        let keep = Keep { count: Some(1000), ..Keep::default() };
+        Self { completed: keep, failed: keep, cancelled: keep }
+    }
+}

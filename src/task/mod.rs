@@ -1,0 +1,20 @@
+//! The task: what is pushed (`spec`), what a store keeps of it (`record`), the states it can be in
+//! (`state`) and the one place where its fate is decided (`settle`).
+//!
+//! Everything here is pure: no clock, no I/O, no locks.
+
+mod flow;
+mod id;
+mod name;
+mod record;
+mod settle;
+mod spec;
+mod state;
+
+pub use flow::cycle;
+pub use id::TaskId;
+pub use name::{Name, NameError, check_name};
+pub use record::{Attempt, Claimed, KEPT_ATTEMPTS, Place, Record, Status, Waiting};
+pub use settle::{Failure, Outcome, Rules, Settlement, Standing, settle};
+pub use spec::{Blockers, Conflict, Key, OnBlockerFailure, Quiet, Spec, Text, When, default_queue};
+pub use state::{Cause, State, TRANSITIONS, View};
