@@ -10,7 +10,8 @@ const { toMillis } = require('../lib/duration.js')
 const options = require('../lib/options.js')
 const { RetryPolicy } = require('../lib/retry.js')
 
-const { closeOptions, enqueueOptions, executorOptions, resultOptions, runOptions, taskFilter } = options
+const { DEFAULTS, closeOptions, enqueueOptions, executorOptions, resultOptions, runOptions, taskFilter } =
+  options
 
 test('options come out with durations in ms, dates in epoch ms and policies as RetryPolicy', () => {
   const { signal } = new AbortController()
@@ -88,6 +89,9 @@ test('what comes out is a copy', () => {
   given.metadata.a = 'c'
   given.after.push('y')
   assert.deepEqual(read, { queue: 'a', metadata: { a: 'b' }, after: ['x'] })
+  for (const shared of [DEFAULTS, DEFAULTS.retention, ...Object.values(DEFAULTS.retention)]) {
+    assert.ok(Object.isFrozen(shared))
+  }
   const limits = executorOptions()
   limits.retention.failed = { count: 1 }
   assert.deepEqual(executorOptions().retention.failed, { count: 1_000 })

@@ -25,6 +25,8 @@ test('a plain TaskError is a failed task that may be tried again', () => {
     ['retryable', true],
   ])
   assert.equal('cause' in error, false)
+  error.name = 'Mine'
+  assert.equal(String(error), 'Mine: no')
 })
 
 test('options say the rest, and only what was said is there', () => {
@@ -112,10 +114,9 @@ test('from builds the error of a stored record', () => {
   assert.deepEqual({ ...own }, { code: 'ERR_TASK_TIMEOUT', retryable: true, taskId: 't2' })
   assert.equal('cause' in own, false)
   assert.equal(TaskError.from({ code: 'ERR_PAYLOAD_SIZE', message: 'large' }).retryable, false)
-  assert.equal(
-    TaskError.from({ code: 'ERR_OF_A_LATER_VERSION', message: 'new' }).code,
-    'ERR_OF_A_LATER_VERSION',
-  )
+  const later = TaskError.from({ code: 'ERR_OF_A_LATER_VERSION', name: 'RangeError', message: 'new' })
+  assert.deepEqual({ ...later }, { code: 'ERR_OF_A_LATER_VERSION', retryable: true })
+  assert.equal(later.cause.stack, 'RangeError: new')
 })
 
 test('isTaskError knows its own, and asks nobody', () => {
@@ -296,6 +297,9 @@ test('the stack tells the causes too', () => {
   const { stack } = describeFailure(new TypeError('fetch failed', { cause: root }))
   assert.ok(stack.startsWith('TypeError: fetch failed\n'))
   assert.ok(stack.includes('\n[cause]: Error: connection refused\n'))
+  const chain = [1, 2, 3, 4, 5].reduce((cause, number) => new Error(`number ${number}`, { cause }), undefined)
+  const told = [5, 4, 3, 2, 1].filter(number => describeFailure(chain).stack.includes(`: number ${number}\n`))
+  assert.deepEqual(told, [5, 4, 3, 2])
   const circle = new Error('circle')
   circle.cause = circle
   assertFailure(describeFailure(circle))

@@ -140,6 +140,8 @@ test('numbers are checked, and named', () => {
     for (const count of counts)
       assert.throws(() => policy(count), refusal('attempts"', 'from 1 to 2147483647', 'got '))
   }
+  for (const factor of [1, 1.5, 1_000])
+    assert.equal(RetryPolicy.from({ attempts: 2, factor }).wire.factor, factor)
   for (const factor of [0, 0.9, -2, 1_001, NaN, Infinity, '2', null]) {
     assert.throws(
       () => RetryPolicy.from({ attempts: 2, factor }),

@@ -48,6 +48,8 @@ test('an unknown option that resembles none gets the whole list', () => {
     assert.throws(() => runOptions(given), refusal(list))
     assert.throws(() => enqueueOptions(given), refusal('the options are queue, '))
   }
+  // Two letters away from "id" is another word.
+  assert.throws(() => enqueueOptions({ ad: 1 }), refusal('the options are queue, '))
 })
 
 test('what other versions may have is not accepted in silence', () => {
@@ -75,7 +77,13 @@ test('options are a plain object', () => {
     priority = 1
   }
   const values = [null, 5, 'a', true, 5n, Symbol('a'), [], [1], () => {}, new Map(), new Date(), new Config()]
-  values.push(new AbortController().signal, Promise.resolve(), Object.create({ priority: 1 }), new Error('a'))
+  values.push(
+    new AbortController().signal,
+    Promise.resolve(),
+    Object.create({ priority: 1 }),
+    Object.create(Object.create(null)),
+    new Error('a'),
+  )
   for (const value of values) {
     for (const read of Object.values(readers))
       assert.throws(() => read(value), refusal('must be a plain object; got '))

@@ -57,7 +57,7 @@ test('defineTask gives a frozen copy that is checked once', () => {
 test('a definition refuses what it cannot be', () => {
   const standard = { version: 1, vendor: 'v', validate() {} }
   const table = [
-    [undefined, 'a task definition'],
+    [undefined, '"task" must be a task definition; got undefined'],
     [null, 'a plain object'],
     ['a', 'a plain object'],
     [() => {}, 'a plain object'],

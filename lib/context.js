@@ -58,15 +58,10 @@ class RunContext {
     context.#reason = reason
     context.#controller?.abort(reason)
   }
-
-  /** The id it has, if somebody has asked for it. */
-  static idOf(context) {
-    return context.#id
-  }
 }
 
 class TaskContext extends RunContext {
-  constructor(stopped, slot, run, { attempt, maxAttempts, id, name, metadata }) {
+  constructor(stopped, slot, run, attempt, maxAttempts, id, name, metadata) {
     super(stopped, slot, run, attempt, maxAttempts, id)
     this.name = name
     this.metadata = metadata

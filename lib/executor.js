@@ -41,7 +41,7 @@ class TaskExecutor extends EventEmitter {
     this.#lane = new Lane(checked, holds => this.#hold(holds && !this.#unheld))
     this.#events = new Events(this, this.#lane)
     this.#inner = {
-      outcome: id => this.#lane.stored.watch(id),
+      stored: this.#lane.stored,
       status: id => this.#status(id),
       amend: async (id, change) => (await this.#ask({ op: 'amend', ids: [id], change })) === 1,
     }
@@ -89,7 +89,7 @@ class TaskExecutor extends EventEmitter {
     this.#events.busy()
     const { priority = kind.priority, timeout = kind.timeout, retry = kind.retry, signal } = run
     const context = ({ lane, slot, attempt, maxAttempts }, number) =>
-      new TaskContext(lane.stopped, slot, number, { attempt, maxAttempts, name: kind.name, metadata: NOTHING })
+      new TaskContext(lane.stopped, slot, number, attempt, maxAttempts, undefined, kind.name, NOTHING)
     const work = context => kind.handler(checked, context)
     const { number } = kind
     return this.#lane.guarded(this.#events.told(work, kind), { priority, timeout, retry, signal, kind: number, context })
@@ -98,6 +98,7 @@ class TaskExecutor extends EventEmitter {
   executeAll(tasks, given = undefined) {
     let all
     try {
+      if (typeof tasks?.[Symbol.iterator] !== 'function') throw tasks
       all = Array.from(tasks)
       for (const [at, task] of all.entries()) {
         if (typeof task !== 'function') {
@@ -110,41 +111,57 @@ class TaskExecutor extends EventEmitter {
     return Promise.all(all.map(task => this.#execute(task, given, 'executeAll()')))
   }
 
-  async enqueue(task, input = undefined, given = undefined) {
-    const { kind, head, text } = await this.#prepare(task, input, given, 'enqueue()')
-    return this.#handle(kind, await this.#lane.stored.enqueue(head, text))
+  enqueue(task, input = undefined, given = undefined) {
+    try {
+      const checked = given === undefined ? undefined : options.enqueueOptions(given, 'enqueue()')
+      const kind = this.#kind(task, 'enqueue()')
+      const text = this.#payload(kind, input)
+      const head = headOf(kind, checked)
+      if (kind.input === undefined) return this.#add(head, text)
+      return Promise.resolve(kind.check(input)).then(() => this.#add(head, text))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  #add(head, text) {
+    this.#accept()
+    const { stored } = this.#lane
+    const at = stored.batch.size
+    const batch = stored.add(head, text)
+    return batch.acked.then(() => new TaskHandle(this.#inner, batch, at))
   }
 
   async enqueueMany(task, inputs, given = undefined) {
     if (typeof inputs?.[Symbol.iterator] !== 'function') {
       throw optionError(`the inputs of enqueueMany() must be iterable; got ${describe(inputs)}`)
     }
-    const prepared = []
-    for (const input of inputs) prepared.push(this.#prepare(task, input, given, 'enqueueMany()'))
+    const checked = given === undefined ? undefined : options.enqueueOptions(given, 'enqueueMany()')
+    const kind = this.#kind(task, 'enqueueMany()')
+    const head = headOf(kind, checked)
     const lines = []
-    for (const { head, text } of await Promise.all(prepared)) lines.push(head, text)
+    const checks = []
+    for (const input of inputs) {
+      lines.push(head, this.#payload(kind, input))
+      if (kind.input !== undefined) checks.push(kind.check(input))
+    }
+    await Promise.all(checks)
+    this.#accept()
     if (lines.length === 0) return []
-    if (this.#closing !== undefined) throw closedError()
-    const pushed = await this.#lane.stored.enqueueTogether(lines)
-    return pushed.map(task => this.#handle(undefined, task))
+    const batch = this.#lane.stored.addTogether(lines)
+    await batch.acked
+    return Array.from({ length: batch.size }, (_, at) => new TaskHandle(this.#inner, batch, at))
   }
 
-  // Everything that can be wrong with one enqueue, found before anything is sent.
-  #prepare(task, input, given, call) {
-    const checked = given === undefined ? undefined : options.enqueueOptions(given, call)
-    const kind = this.#kind(task, call)
+  #payload(kind, input) {
+    return serialize(input, 'input', kind.name, this.#options.maxPayload)
+  }
+
+  // The last look before something is sent.
+  #accept() {
     if (this.#closing !== undefined) throw closedError()
-    const text = serialize(input, `the input of ${describe(kind.name)}`, this.#options.maxPayload)
-    const ready = { kind, head: headOf(kind, checked), text }
     if (!this.#started) this.#begin()
     this.#events.busy()
-    if (kind.input === undefined) return ready
-    const result = kind.check(input)
-    return result instanceof Promise ? result.then(() => ready) : ready
-  }
-
-  #handle(_kind, [batch, id, created]) {
-    return new TaskHandle(this.#inner, batch, id, created)
   }
 
   register(...tasks) {
@@ -207,7 +224,7 @@ class TaskExecutor extends EventEmitter {
 
   async onIdle() {
     if (this.#closing !== undefined) return this.#closing
-    await this.#lane.stored.request({ op: 'idle' }, false)
+    await this.#lane.stored.request({ op: 'idle' })
   }
 
   close(given = undefined) {

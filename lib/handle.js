@@ -9,26 +9,36 @@ class TaskHandle {
   #executor
   // Held so that the engine keeps the outcome as long as somebody can ask for it.
   #batch
+  #at
   #result
 
-  constructor(executor, batch, id, created) {
+  constructor(executor, batch, at) {
     this.#executor = executor
     this.#batch = batch
-    this.id = id
-    this.created = created
+    this.#at = at
+    this.created = batch.created(at)
+  }
+
+  get id() {
+    return this.#batch.idOf(this.#at)
   }
 
   result(options = undefined) {
-    const { signal } = resultOptions(options)
-    if (signal === undefined) {
-      this.#result ??= this.#executor.outcome(this.id).outcome
+    if (options === undefined) {
+      this.#result ??= this.#executor.stored.watch(this.#batch, this.#at).outcome
       return this.#result
     }
+    return this.#resultUntil(resultOptions(options).signal)
+  }
+
+  #resultUntil(signal) {
+    if (signal === undefined) return this.result()
     if (signal.aborted) return Promise.reject(signal.reason)
-    const { outcome, withdraw } = this.#executor.outcome(this.id)
+    const { stored } = this.#executor
+    const { outcome, token } = stored.watch(this.#batch, this.#at)
     return new Promise((resolve, reject) => {
       const stop = () => {
-        withdraw()
+        stored.withdraw(token, this.#batch, this.#at)
         reject(signal.reason)
       }
       signal.addEventListener('abort', stop, { once: true })

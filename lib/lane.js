@@ -31,6 +31,9 @@ class Lane {
     this.submitted = new Uint32Array(ROOM)
     this.done = new Uint32Array(ROOM)
     this.ready = new Uint32Array(ROOM)
+    // Of stored tasks: [slot, run] of each that ended, [token, batch, place] of each whose outcome is wanted.
+    this.ended = new Uint32Array(ROOM)
+    this.asked = new Uint32Array(ROOM * 3)
     this.submissions = 0
     this.ends = 0
     this.scheduled = false
@@ -305,7 +308,8 @@ const POLICIES = new WeakMap()
 function open(options, lane) {
   const weak = new WeakRef(lane)
   const wake = () => weak.deref()?.turn()
-  return binding.open(JSON.stringify(options), lane.submitted, lane.done, lane.ready, wake)
+  const { submitted, done, ready, ended, asked } = lane
+  return binding.open(JSON.stringify(options), [submitted, done, ready, ended, asked], wake)
 }
 
 module.exports = { Lane }

@@ -4,28 +4,37 @@
 
 const { TaskError, describe } = require('./errors')
 
-/** JSON text of `value`; undefined counts as null. `what` names it in errors; `limit` is in bytes. */
-function serialize(value, what, limit) {
+/** JSON text of `value`, the input or result of `task`; undefined counts as null. `limit` is in bytes. */
+function serialize(value, role, task, limit) {
   if (value === undefined) return 'null'
   let text
   try {
     text = JSON.stringify(value)
   } catch (cause) {
-    throw new TaskError(`${what} cannot be written as JSON: ${reasonOf(cause)}`, { code: 'ERR_TASK_SERIALIZE', cause })
+    throw new TaskError(`${nameOf(role, task)} cannot be written as JSON: ${reasonOf(cause)}`, {
+      code: 'ERR_TASK_SERIALIZE',
+      cause,
+    })
   }
   if (text === undefined) {
-    throw new TaskError(`${what} cannot be written as JSON: ${describe(value)}`, { code: 'ERR_TASK_SERIALIZE' })
+    throw new TaskError(`${nameOf(role, task)} cannot be written as JSON: ${describe(value)}`, {
+      code: 'ERR_TASK_SERIALIZE',
+    })
   }
   // A character takes at most three bytes of UTF-8: the exact count is worth its price only near the limit.
-  if (text.length * 3 > limit) requireRoom(text, what, limit)
+  if (text.length * 3 > limit) requireRoom(text, role, task, limit)
   return text
 }
 
-function requireRoom(text, what, limit) {
+function requireRoom(text, role, task, limit) {
   const bytes = Buffer.byteLength(text)
   if (bytes <= limit) return
-  const message = `${what} has ${bytes} bytes of JSON; maxPayload allows ${limit}`
+  const message = `${nameOf(role, task)} has ${bytes} bytes of JSON; maxPayload allows ${limit}`
   throw new TaskError(message, { code: 'ERR_PAYLOAD_SIZE' })
+}
+
+function nameOf(role, task) {
+  return task === undefined ? `the ${role}` : `the ${role} of ${describe(task)}`
 }
 
 function reasonOf(cause) {

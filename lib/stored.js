@@ -10,17 +10,47 @@ const { RunContext, Snooze, TaskContext, closedError } = require('./context')
 const { TaskError, describeFailure, isTaskError } = require('./errors')
 const { toMillis } = require('./duration')
 const { wrap } = require('./guarded')
+const { STORED } = require('./words')
 const { serialize } = require('./payload')
 
 // What is sent at once at most: the text of a batch has to stay far below the longest string.
 const BATCH_TASKS = 4096
 const BATCH_CHARS = 1 << 20
+// Characters of an id made by the engine.
+const ID = 36
+const NONE = Object.freeze({})
+// Bit of a token: its waiter does not wait any more.
+const WITHDRAWN = 0x80000000
 
-/** The tasks of one batch; their handles hold it, and when all are gone the engine forgets the outcomes. */
+/**
+ * Tasks that were enqueued together. All of them wait for one promise; their handles hold the batch, and when the last
+ * of them is gone the engine forgets the outcomes.
+ */
 class Batch {
   constructor() {
-    this.resolves = []
-    this.rejects = []
+    this.number = -1
+    this.size = 0
+    this.ids = undefined
+    this.found = undefined
+    this.errors = undefined
+    this.acked = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+    // Whoever waits for one of its tasks is told; nobody may, where the executor closes meanwhile.
+    this.acked.catch(() => {})
+  }
+
+  /** The id of a task. Ids made by the engine have one length, and come as one text. */
+  idOf(at) {
+    return typeof this.ids === 'string' ? this.ids.slice(at * ID, at * ID + ID) : this.ids[at]
+  }
+
+  /** Whether this push made the task; throws what was wrong with it. */
+  created(at) {
+    const error = this.errors?.get(at)
+    if (error !== undefined) throw error
+    return this.found === undefined || !this.found.has(at)
   }
 }
 
@@ -35,45 +65,44 @@ class Stored {
     this.batches = new Map()
     this.batchNo = 0
     this.reports = []
-    this.watches = []
+    this.ended = lane.ended
+    this.ends = 0
+    this.asked = lane.asked
+    this.questions = 0
     this.waiters = []
     this.freeTokens = []
+    this.arming = 0
+    this.arm = resolve => {
+      this.waiters[this.arming] = resolve
+    }
     this.requests = new Map()
     this.requestNo = 0
-    this.contexts = new Map()
+    this.contexts = []
     this.listener = undefined
     const { native } = this
     this.dropped = new FinalizationRegistry(batch => native.forget(batch))
   }
 
-  /** Puts a task in the next batch; resolves with `[batch, id, created]`. */
-  enqueue(head, input) {
-    return new Promise((resolve, reject) => {
-      this.lines.push(head, input)
-      this.chars += input.length
-      this.batch.resolves.push(resolve)
-      this.batch.rejects.push(reject)
-      if (this.batch.resolves.length >= BATCH_TASKS || this.chars >= BATCH_CHARS) this.flush()
-      this.lane.wake()
-    })
+  /** Puts a task in the next batch; its place is the batch's size before. */
+  add(head, input) {
+    const { batch } = this
+    this.lines.push(head, input)
+    this.chars += input.length
+    batch.size += 1
+    if (batch.size >= BATCH_TASKS || this.chars >= BATCH_CHARS) this.flush()
+    this.lane.wake()
+    return batch
   }
 
   /** Pushes tasks all or nothing; `lines` are pairs of head and input. */
-  enqueueTogether(lines) {
+  addTogether(lines) {
     this.flush()
-    const all = []
-    for (let i = 0; i < lines.length; i += 2) all.push(this.enqueueNext(lines[i], lines[i + 1]))
+    const { batch } = this
+    this.lines = lines
+    batch.size = lines.length / 2
     this.flush('*\n')
     this.lane.wake()
-    return Promise.all(all)
-  }
-
-  enqueueNext(head, input) {
-    return new Promise((resolve, reject) => {
-      this.lines.push(head, input)
-      this.batch.resolves.push(resolve)
-      this.batch.rejects.push(reject)
-    })
+    return batch
   }
 
   /** Sends the batch that has been collected. */
@@ -84,47 +113,60 @@ class Stored {
     this.batch = new Batch()
     this.lines = []
     this.chars = 0
-    const number = this.batchNo
-    this.batchNo = (number + 1) >>> 0
+    batch.number = this.batchNo
+    this.batchNo = (batch.number + 1) >>> 0
     try {
-      this.native.enqueue(number, text)
-      this.batches.set(number, batch)
+      this.native.enqueue(batch.number, batch.size, text)
+      this.batches.set(batch.number, batch)
     } catch (error) {
-      const refusal = nativeError(error)
-      for (const reject of batch.rejects) reject(refusal)
+      batch.reject(nativeError(error))
     }
   }
 
   /** Sends everything that waits: part of every turn. */
   send() {
     if (this.lines.length > 0) this.flush()
-    if (this.reports.length > 0) {
-      const text = this.reports.join('\n')
-      this.reports = []
-      this.native.report(text)
-    }
-    if (this.watches.length > 0) {
-      const text = this.watches.join('\n')
-      this.watches = []
-      this.native.watch(text)
-    }
+    if (this.ends > 0) this.sendReports()
+    if (this.questions > 0) this.sendQuestions()
   }
 
-  /** The outcome of a task; `withdraw` of what is returned ends the waiting. */
-  watch(id) {
-    const token = this.freeTokens.pop() ?? this.waiters.length
-    const outcome = new Promise((resolve, reject) => {
-      this.waiters[token] = { resolve, reject, id }
-    })
-    this.watches.push(`${token} ${id}`)
+  sendReports() {
+    const { ends } = this
+    const text = this.reports.join('\n')
+    this.reports = []
+    this.ends = 0
+    this.native.report(ends, text)
+  }
+
+  sendQuestions() {
+    const { questions } = this
+    this.questions = 0
+    this.native.watch(questions)
+  }
+
+  ask(token, batch, at) {
+    if (this.questions + 3 > this.asked.length) this.sendQuestions()
+    this.asked[this.questions++] = token
+    this.asked[this.questions++] = batch
+    this.asked[this.questions++] = at
     this.lane.wake()
-    const withdraw = () => {
-      if (this.waiters[token]?.id !== id) return
-      this.release(token)
-      this.watches.push(`-${token} ${id}`)
-      this.lane.wake()
-    }
-    return { outcome, withdraw }
+  }
+
+  /** The outcome of a task of a batch; `withdraw` of the token ends the waiting. */
+  watch(batch, at) {
+    const token = this.freeTokens.pop() ?? this.waiters.length
+    this.waiters[token] = undefined
+    this.arming = token
+    const outcome = new Promise(this.arm)
+    this.ask(token, batch.number, at)
+    return { outcome, token }
+  }
+
+  /** Nobody waits under this token any more. */
+  withdraw(token, batch, at) {
+    if (this.waiters[token] === undefined) return
+    this.release(token)
+    this.ask((token | WITHDRAWN) >>> 0, batch.number, at)
   }
 
   release(token) {
@@ -180,23 +222,18 @@ class Stored {
   acknowledge([number, ids, found, errors]) {
     const batch = this.batches.get(number)
     this.batches.delete(number)
-    const { resolves, rejects } = batch
-    const existed = found.length > 0 ? new Set(found) : undefined
-    for (const [at, error] of errors) rejects[at](storeError(error))
-    for (let at = 0; at < ids.length; at += 1) {
-      if (ids[at] !== null) resolves[at]([batch, ids[at], existed === undefined || !existed.has(at)])
-    }
-    batch.resolves = undefined
-    batch.rejects = undefined
+    batch.ids = ids
+    if (found.length > 0) batch.found = new Set(found)
+    if (errors.length > 0) batch.errors = new Map(errors.map(([at, error]) => [at, storeError(error)]))
+    batch.resolve()
     this.dropped.register(batch, number)
   }
 
-  end([token, failed, value]) {
-    const waiter = this.waiters[token]
-    if (waiter === undefined) return
+  end([token, failed, value, id]) {
+    const resolve = this.waiters[token]
+    if (resolve === undefined) return
     this.release(token)
-    if (failed === 0) waiter.resolve(value)
-    else waiter.reject(storeError(value, waiter.id))
+    resolve(failed === 0 ? value : Promise.reject(storeError(value, id)))
   }
 
   reply([number, failed, value]) {
@@ -215,39 +252,43 @@ class Stored {
 
   async run(definition, [slot, run, , attempt, maxAttempts, id, , metadata, input]) {
     if (!this.native.begin(slot, run)) return
-    const about = { attempt, maxAttempts, id, name: definition.name, metadata: Object.freeze(metadata ?? {}) }
-    const context = new TaskContext(this.lane.stopped, slot, run, about)
-    this.contexts.set(slot, context)
+    const { name } = definition
+    const context = new TaskContext(this.lane.stopped, slot, run, attempt, maxAttempts, id, name, metadata ?? NONE)
+    const at = slot & ~STORED
+    this.contexts[at] = context
     let end
     try {
       const checked = definition.input === undefined ? input : await definition.check(input)
       const output = await definition.handler(checked, context)
-      end = `o${serialize(output, 'the result', this.lane.maxPayload)}`
+      end = `o${serialize(output, 'result', undefined, this.lane.maxPayload)}`
     } catch (error) {
       end = ending(error, definition.retry, attempt)
     }
-    if (this.contexts.get(slot) === context) this.contexts.delete(slot)
-    this.reports.push(`${slot} ${run} ${end}`)
+    if (this.contexts[at] === context) this.contexts[at] = undefined
+    if (this.ends + 2 > this.ended.length) this.sendReports()
+    this.ended[this.ends++] = slot
+    this.ended[this.ends++] = run
+    this.reports.push(end)
     this.lane.wake()
   }
 
   stop(stops) {
     for (const [slot, , error] of stops) {
-      const context = this.contexts.get(slot)
+      const context = this.contexts[slot & ~STORED]
       if (context !== undefined) RunContext.abort(context, storeError(error, context.id))
     }
   }
 
   abortAll(reason) {
-    for (const context of this.contexts.values()) RunContext.abort(context, reason)
+    for (const context of this.contexts) if (context !== undefined) RunContext.abort(context, reason)
   }
 
   /** Nothing more will come: whoever still waits is refused. */
   refuseAll() {
     const error = closedError()
-    for (const batch of this.batches.values()) for (const reject of batch.rejects) reject(error)
-    for (const reject of this.batch.rejects) reject(error)
-    for (const waiter of this.waiters) waiter?.reject(error)
+    for (const batch of this.batches.values()) batch.reject(error)
+    this.batch.reject(error)
+    for (const resolve of this.waiters) resolve?.(Promise.reject(error))
     for (const request of this.requests.values()) request.reject(error)
     this.batches.clear()
     this.requests.clear()

@@ -22,7 +22,8 @@ export class Collected {
 
   addFailure(name, error, attempts, ms) {
     this.failures.push({ name, code: error.code ?? error.name, reason: reasonOf(error), attempts })
-    if (attempts > 0) this.#rank({ name, bytes: null, attempts, ms })
+    // A folder that cannot be listed took no time of its own.
+    if (ms > 0) this.#rank({ name, bytes: null, attempts, ms })
   }
 
   #rank(file) {

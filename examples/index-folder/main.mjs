@@ -1,6 +1,6 @@
 // The program: `node examples/index-folder/main.mjs [folder] [options]`, or `npm start -- [folder] [options]`.
 
-import { once } from 'node:events'
+import { once, setMaxListeners } from 'node:events'
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Collected } from './collected.mjs'
@@ -62,6 +62,8 @@ async function main(options) {
   const executor = createExecutor(options)
   const collected = new Collected()
   const controller = new AbortController()
+  // Every task that waits or runs listens to it; that is no leak.
+  setMaxListeners(0, controller.signal)
   const stoppedBy = abortOnSignals(controller)
   const startedAt = performance.now()
   const progress = startProgress(collected, options.json ? process.stderr : process.stdout)

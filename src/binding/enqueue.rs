@@ -1,7 +1,7 @@
 //! A batch of tasks to push: two lines each, the number of the kind with what differs from its defaults,
 //! and the input. JSON text has no raw line breaks, so a line is found without parsing.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use napi::Result;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use crate::time::Millis;
 use super::mail::Ack;
 use super::options::Definition;
 use super::session::Session;
-use super::{malformed, refused};
+use super::refused;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -64,28 +64,17 @@ struct Debounce {
 
 impl Session {
     /// Pushes a batch, each task on its own or, where the first line is `*`, all or nothing; the answer comes
-    /// by mail under this number.
-    pub fn enqueue(&self, batch: u32, text: &str) -> Result<()> {
-        let (together, text) = text.strip_prefix("*\n").map_or((false, text), |rest| (true, rest));
-        let mut lines = text.split('\n');
-        let mut specs = Vec::new();
-        while let (Some(head), Some(input)) = (lines.next(), lines.next()) {
-            specs.push(self.spec(head, input)?);
-        }
+    /// by mail under this number. The text is read on a thread of the engine.
+    pub fn enqueue(&self, batch: u32, size: u32, text: String) -> Result<()> {
         if self.engine.is_closing() {
             return Err(refused(&TaskError::Closed));
         }
-        let n = specs.len();
+        let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let max_waiting = self.max_queue;
-        let pushes = match together {
-            true => vec![Push { specs, guard: None, max_waiting }],
-            false => {
-                specs.into_iter().map(|spec| Push { specs: vec![spec], guard: None, max_waiting }).collect()
-            }
-        };
+        let pushes = move || read(&definitions, &text, max_waiting);
         let (post, wake, engine) = (self.post.clone(), self.wake.clone(), Arc::downgrade(&self.engine));
-        let reply = move |answers: Vec<PushResult>| {
-            let ack = Ack::new(batch, n, answers);
+        let reply = move |answers: std::result::Result<Vec<PushResult>, TaskError>| {
+            let ack = Ack::new(batch, size as usize, answers);
             if let Some(engine) = engine.upgrade() {
                 let mut watch = engine.watch();
                 ack.ids().for_each(|id| watch.hold(id.clone()));
@@ -93,29 +82,45 @@ impl Session {
             post.acknowledge(ack);
             wake.wake();
         };
-        self.engine.push(pushes, Box::new(reply));
+        self.engine.push(Box::new(pushes), Box::new(reply));
         Ok(())
     }
+}
 
-    fn spec(&self, head: &str, input: &str) -> Result<Spec> {
-        let (kind, options) = head.split_once(' ').unwrap_or((head, ""));
-        let definition =
-            self.definition(kind.parse().map_err(malformed)?).ok_or_else(|| malformed("no such kind"))?;
-        let mut spec = Spec {
-            queue: definition.queue.clone(),
-            priority: definition.priority,
-            timeout: definition.timeout,
-            ..Spec::new(definition.name.clone(), input)
-        };
-        if let Some(retry) = &definition.retry {
-            spec.retry = retry.clone();
-        }
-        if !options.is_empty() {
-            let options: Enqueue = serde_json::from_str(options).map_err(malformed)?;
-            options.apply(&mut spec, &definition);
-        }
-        Ok(spec)
+type Definitions = Arc<Vec<Arc<Definition>>>;
+
+fn read(definitions: &Definitions, text: &str, max_waiting: Option<u64>) -> std::result::Result<Vec<Push>, TaskError> {
+    let (together, text) = text.strip_prefix("*\n").map_or((false, text), |rest| (true, rest));
+    let mut lines = text.split('\n');
+    let mut specs = Vec::new();
+    while let (Some(head), Some(input)) = (lines.next(), lines.next()) {
+        specs.push(spec(definitions, head, input)?);
     }
+    Ok(match together {
+        true => vec![Push { specs, guard: None, max_waiting }],
+        false => specs.into_iter().map(|spec| Push { specs: vec![spec], guard: None, max_waiting }).collect(),
+    })
+}
+
+fn spec(definitions: &Definitions, head: &str, input: &str) -> std::result::Result<Spec, TaskError> {
+    let defect = |what: &str| TaskError::Engine(format!("a malformed batch: {what}").into());
+    let (kind, options) = head.split_once(' ').unwrap_or((head, ""));
+    let definition = kind.parse().ok().and_then(|kind: usize| definitions.get(kind));
+    let definition = definition.ok_or_else(|| defect("no such kind"))?;
+    let mut spec = Spec {
+        queue: definition.queue.clone(),
+        priority: definition.priority,
+        timeout: definition.timeout,
+        ..Spec::new(definition.name.clone(), input)
+    };
+    if let Some(retry) = &definition.retry {
+        spec.retry = retry.clone();
+    }
+    if !options.is_empty() {
+        let options: Enqueue = serde_json::from_str(options).map_err(|error| defect(&error.to_string()))?;
+        options.apply(&mut spec, definition);
+    }
+    Ok(spec)
 }
 
 impl Enqueue {

@@ -24,6 +24,7 @@ const MANY: usize = 4096;
 pub(super) struct Ack {
     batch: u32,
     tasks: Vec<Result<Pushed, TaskError>>,
+    held: Vec<Option<TaskId>>,
 }
 
 /// Answers that wait to be fetched.
@@ -37,20 +38,20 @@ struct Inner {
     acks: Vec<Ack>,
     replies: Vec<(u32, Result<Text, TaskError>)>,
     /// Ids of each batch whose handles may still be alive.
-    held: HashMap<u32, Vec<TaskId>>,
+    held: HashMap<u32, Vec<Option<TaskId>>>,
 }
 
 impl Ack {
     /// `n` tasks, pushed one by one or all in one push.
-    pub fn new(batch: u32, n: usize, answers: Vec<PushResult>) -> Self {
-        let tasks = match <[PushResult; 1]>::try_from(answers) {
-            Ok([Ok(pushed)]) => pushed.into_iter().map(Ok).collect(),
-            Ok([Err(error)]) => (0..n).map(|_| Err(error.clone())).collect(),
-            Err(answers) => {
-                answers.into_iter().map(|answer| answer.map(|mut pushed| pushed.remove(0))).collect()
-            }
+    pub fn new(batch: u32, n: usize, answers: Result<Vec<PushResult>, TaskError>) -> Self {
+        let all = |error: TaskError| vec![Err(error); n];
+        let tasks = match answers.map(<[PushResult; 1]>::try_from) {
+            Err(error) | Ok(Ok([Err(error)])) => all(error),
+            Ok(Ok([Ok(pushed)])) => pushed.into_iter().map(Ok).collect(),
+            Ok(Err(answers)) => answers.into_iter().map(|answer| answer.map(|mut pushed| pushed.remove(0))).collect(),
         };
-        Self { batch, tasks }
+        let id = |task: &Result<Pushed, TaskError>| Some(task.as_ref().ok()?.id.clone());
+        Self { batch, held: tasks.iter().map(id).collect(), tasks }
     }
 
     pub fn ids(&self) -> impl Iterator<Item = &TaskId> {
@@ -76,8 +77,15 @@ impl Post {
         self.inner().replies.push((number, reply));
     }
 
+    /// The tokens and ids of triples of token, batch and place; what is not held any more is left out.
+    pub fn ids_of(&self, asked: &[u32]) -> Vec<(u32, TaskId)> {
+        let inner = self.inner();
+        let find = |one: &[u32]| Some((one[0], inner.held.get(&one[1])?.get(one[2] as usize)?.clone()?));
+        asked.chunks_exact(3).filter_map(find).collect()
+    }
+
     pub fn forget(&self, batch: u32) -> Vec<TaskId> {
-        self.inner().held.remove(&batch).unwrap_or_default()
+        self.inner().held.remove(&batch).unwrap_or_default().into_iter().flatten().collect()
     }
 }
 
@@ -129,9 +137,9 @@ impl Session {
     fn write_post(&self, text: &mut String) -> bool {
         let (acks, replies) = {
             let mut inner = self.post.inner();
-            let acks = std::mem::take(&mut inner.acks);
-            for ack in &acks {
-                inner.held.insert(ack.batch, ack.ids().cloned().collect());
+            let mut acks = std::mem::take(&mut inner.acks);
+            for ack in &mut acks {
+                inner.held.insert(ack.batch, std::mem::take(&mut ack.held));
             }
             (acks, std::mem::take(&mut inner.replies))
         };
@@ -164,17 +172,11 @@ fn list<T>(text: &mut String, name: &str, items: &[T], mut write_item: impl FnMu
     text.push_str("],");
 }
 
-/// `[batch, [id, ...], [index of a task that was there before, ...], [[index, error], ...]]`
+/// `[batch, ids, [index of a task that was there before, ...], [[index, error], ...]]`
 fn write_ack(text: &mut String, ack: &Ack) {
-    let _ = write!(text, "[{},[", ack.batch);
-    for (at, task) in ack.tasks.iter().enumerate() {
-        text.push_str(if at > 0 { "," } else { "" });
-        match task {
-            Ok(pushed) => quote(text, pushed.id.as_str()),
-            Err(_) => text.push_str("null"),
-        }
-    }
-    text.push_str("],[");
+    let _ = write!(text, "[{},", ack.batch);
+    write_ids(text, ack);
+    text.push_str(",[");
     let found =
         ack.tasks.iter().enumerate().filter(|(_, task)| task.as_ref().is_ok_and(|pushed| !pushed.created));
     for (n, (at, _)) in found.enumerate() {
@@ -189,6 +191,29 @@ fn write_ack(text: &mut String, ack: &Ack) {
         text.push(']');
     }
     text.push_str("]]");
+}
+
+/// One text where all ids were made by the engine and have its length; otherwise a list.
+fn write_ids(text: &mut String, ack: &Ack) {
+    let plain = |id: &TaskId| id.as_str().len() == TaskId::LENGTH && id.as_str().bytes().all(is_plain);
+    if ack.tasks.iter().all(|task| task.as_ref().is_ok_and(|pushed| plain(&pushed.id))) {
+        text.push('"');
+        ack.ids().for_each(|id| text.push_str(id.as_str()));
+        text.push('"');
+        return;
+    }
+    for (at, task) in ack.tasks.iter().enumerate() {
+        text.push(if at > 0 { ',' } else { '[' });
+        match task {
+            Ok(pushed) => quote(text, pushed.id.as_str()),
+            Err(_) => text.push_str("null"),
+        }
+    }
+    text.push(']');
+}
+
+fn is_plain(byte: u8) -> bool {
+    (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\'
 }
 
 /// `[slot, run, kind, attempt, attempts, id, queue, metadata, input]`
@@ -296,7 +321,7 @@ pub(super) fn write_attempt(text: &mut String, attempt: &Attempt) {
 
 /// Appends `value` as a JSON string.
 pub(super) fn quote(text: &mut String, value: &str) {
-    if value.bytes().all(|byte| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\') {
+    if value.bytes().all(is_plain) {
         text.push('"');
         text.push_str(value);
         text.push('"');

@@ -42,9 +42,7 @@ pub fn version() -> String {
 pub fn open<'env>(
     env: &'env Env,
     options: String,
-    submitted: Uint32Array,
-    done: Uint32Array,
-    ready: Uint32Array,
+    arrays: Vec<Uint32Array>,
     wake: Function<'env, (), ()>,
 ) -> Result<Object<'env>> {
     let wake = Wake::new(&wake)?;
@@ -56,15 +54,17 @@ pub fn open<'env>(
         }
     })?;
     let mut functions = Object::new(env)?;
+    let [submitted, done, ready, ended, asked] =
+        <[Uint32Array; 5]>::try_from(arrays).map_err(|_| malformed("five arrays are needed"))?;
     let arrays = RefCell::new(Arrays { submitted, done, ready });
     let mut add = Functions { env, object: &mut functions, session };
     add.add("turn", move |session, call| session.turn(&mut arrays.borrow_mut(), call.get(0)?, call.get(1)?))?;
     add.add("begin", |session, call| Ok(session.begin(call.get(0)?, call.get(1)?)))?;
     add.add("stopped", |session, call| Ok(session.stopped(call.get(0)?, call.get(1)?)))?;
     add.add("mail", |session, _| Ok(session.mail()))?;
-    add.add("report", |session, call| session.report(&call.get::<String>(0)?))?;
-    add.add("enqueue", |session, call| session.enqueue(call.get(0)?, &call.get::<String>(1)?))?;
-    add.add("watch", |session, call| session.watch(&call.get::<String>(0)?))?;
+    add.add("report", move |session, call| session.report(upto(&ended, call.get(0)?)?, &call.get::<String>(1)?))?;
+    add.add("enqueue", |session, call| session.enqueue(call.get(0)?, call.get(1)?, call.get(2)?))?;
+    add.add("watch", move |session, call| Ok(session.watch(upto(&asked, call.get(0)?)?)))?;
     add.add("forget", |session, call| Ok(session.forget(call.get(0)?)))?;
     add.add("define", |session, call| session.define(&call.get::<String>(0)?))?;
     add.add("policy", |session, call| session.policy(&call.get::<String>(0)?))?;
@@ -94,6 +94,11 @@ impl Functions<'_, '_> {
         let function = self.env.create_function_from_closure::<(), T, _>(name, run)?;
         self.object.set(name, function)
     }
+}
+
+/// The used part of an array.
+fn upto(array: &Uint32Array, n: u32) -> Result<&[u32]> {
+    array.get(..n as usize).ok_or_else(|| malformed("more words than there is room for"))
 }
 
 /// An error for JavaScript whose message is `CODE: text`; the shim makes a `TaskError` of it.

@@ -7,7 +7,7 @@ use napi::Result;
 use crate::engine::{Engine, Host, STORED, Waiter};
 use crate::policy::RetryPolicy;
 use crate::store::memory::MemoryStore;
-use crate::task::{Failure, Name, Outcome, TaskId};
+use crate::task::{Failure, Outcome};
 
 use super::mail::Post;
 use super::malformed;
@@ -18,7 +18,8 @@ pub(super) struct Session {
     pub engine: Arc<Engine>,
     pub post: Arc<Post>,
     pub wake: Arc<Wake>,
-    pub definitions: Mutex<Vec<Arc<Definition>>>,
+    /// Shared with the batches that are on their way.
+    pub definitions: Mutex<Arc<Vec<Arc<Definition>>>>,
     pub max_queue: Option<u64>,
 }
 
@@ -43,16 +44,13 @@ impl Session {
         let mut definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner);
         let definition = Arc::new(definition);
         // Kinds and definitions are numbered alike: both are made here and nowhere else.
+        let definitions = Arc::make_mut(&mut definitions);
         match definitions.get_mut(at as usize) {
             Some(known) => *known = definition,
             None => definitions.push(definition),
         }
         self.engine.nudge();
         Ok(at)
-    }
-
-    pub fn definition(&self, at: usize) -> Option<Arc<Definition>> {
-        self.definitions.lock().unwrap_or_else(PoisonError::into_inner).get(at).cloned()
     }
 
     /// Makes a retry policy for local tasks known; gives its number.
@@ -85,34 +83,33 @@ impl Session {
         }
     }
 
-    /// How stored runs ended: lines of slot, run, and a letter with what belongs to it.
-    pub fn report(&self, text: &str) -> Result<()> {
-        let ends =
-            text.split('\n').filter(|line| !line.is_empty()).map(end_of).collect::<Result<Vec<_>>>()?;
+    /// How stored runs ended: pairs of slot and run, and for each a line of a letter and what belongs to it.
+    pub fn report(&self, ended: &[u32], text: &str) -> Result<()> {
+        let outcomes = text.split('\n').map(outcome_of).collect::<Result<Vec<_>>>()?;
         let now = self.engine.now();
         {
             let mut core = self.engine.core();
-            for (slot, run, outcome) in ends {
-                core.ended(slot, run, outcome, now);
+            for (run, outcome) in ended.chunks_exact(2).zip(outcomes) {
+                core.ended(run[0], run[1], outcome, now);
             }
         }
         self.engine.nudge();
         Ok(())
     }
 
-    /// Asks for outcomes: lines of a token and an id; a line that begins with `-` withdraws.
-    pub fn watch(&self, text: &str) -> Result<()> {
-        for line in text.split('\n').filter(|line| !line.is_empty()) {
-            let (withdrawn, line) = line.strip_prefix('-').map_or((false, line), |rest| (true, rest));
-            let (token, id) = line.split_once(' ').ok_or_else(|| malformed("no id"))?;
-            let (token, id) = (token.parse().map_err(malformed)?, TaskId::from(id));
-            match withdrawn {
-                true => self.engine.watch().cancel(&id, token),
-                false => self.engine.watch().wait(id, Waiter::Token(token)),
+    /// Asks for outcomes: triples of a token, a batch, and a place in it.
+    pub fn watch(&self, asked: &[u32]) {
+        let wanted = self.post.ids_of(asked);
+        {
+            let mut watch = self.engine.watch();
+            for (token, id) in wanted {
+                match token & WITHDRAWN {
+                    0 => watch.wait(id, Waiter::Token(token)),
+                    _ => watch.cancel(&id, token & !WITHDRAWN),
+                }
             }
         }
         self.engine.nudge();
-        Ok(())
     }
 
     /// The handles of a batch are gone: nobody asks for those outcomes any more.
@@ -155,23 +152,21 @@ impl Drop for Session {
     }
 }
 
-/// `<slot> <run> <letter><rest>`: o(utput), e(rror), s(nooze), c(ancelled by the handler itself).
-fn end_of(line: &str) -> Result<(u32, u32, Outcome)> {
-    let mut parts = line.splitn(3, ' ');
-    let mut next = || parts.next().ok_or_else(|| malformed("an end without its parts"));
-    let (slot, run, end) = (next()?, next()?, next()?);
-    let (kind, rest) = end.split_at_checked(1).ok_or_else(|| malformed("an end without a kind"))?;
-    let outcome = match kind {
+/// Bit of a token: nobody waits under it any more.
+const WITHDRAWN: u32 = 1 << 31;
+
+/// A letter and what belongs to it: o(utput), e(rror), s(nooze).
+fn outcome_of(line: &str) -> Result<Outcome> {
+    let (kind, rest) = line.split_at_checked(1).ok_or_else(|| malformed("an end without a kind"))?;
+    Ok(match kind {
         "o" => Outcome::Ok(rest.into()),
         "s" => Outcome::Snooze(rest.parse().map_err(malformed)?),
         "e" => {
             let failure: Thrown = serde_json::from_str(rest).map_err(malformed)?;
             Outcome::Error(Arc::new(failure.into()))
         }
-        "c" => Outcome::Cancelled(Name::from(rest)),
         _ => return Err(malformed("an end of an unknown kind")),
-    };
-    Ok((slot.parse().map_err(malformed)?, run.parse().map_err(malformed)?, outcome))
+    })
 }
 
 #[derive(serde::Deserialize)]

@@ -7,7 +7,7 @@ use napi::bindgen_prelude::Uint32Array;
 
 use crate::engine::{Core, Done, MAX_SLOTS, Submission, Word};
 
-use super::malformed;
+use super::{malformed, upto};
 use super::session::Session;
 
 pub(super) struct Arrays {
@@ -29,9 +29,7 @@ impl Session {
     pub fn turn(&self, arrays: &mut Arrays, submitted: u32, done: u32) -> Result<u32> {
         self.wake.seen();
         let Arrays { submitted: submissions, done: ends, ready } = arrays;
-        let submissions =
-            submissions.get(..submitted as usize).ok_or_else(|| malformed("too many submitted"))?;
-        let ends = ends.get(..done as usize).ok_or_else(|| malformed("too many done"))?;
+        let (submissions, ends) = (upto(submissions, submitted)?, upto(ends, done)?);
         // SAFETY: JavaScript does not run while this call does, and no other thread knows the array.
         let ready = unsafe { ready.as_mut() };
         let now = self.engine.now();

@@ -13,7 +13,7 @@ use crate::task::TaskId;
 use crate::time::Millis;
 
 use super::core::Closing;
-use super::engine::{PushReply, Shared, lock, push_error};
+use super::engine::{PushBatch, PushReply, Shared, lock, push_error};
 use super::event::{Event, What};
 use super::watch::{final_of, final_of_end};
 
@@ -123,22 +123,27 @@ impl Drive {
     }
 
     async fn push(&mut self, shared: &Shared) -> bool {
-        let batches: Vec<(Vec<Push>, PushReply)> = std::mem::take(&mut *lock(&shared.inbox));
+        let batches: Vec<(PushBatch, PushReply)> = std::mem::take(&mut *lock(&shared.inbox));
         if batches.is_empty() {
             return false;
         }
         let n = batches.len() as u64;
-        for (pushes, reply) in batches {
-            let count = pushes.len();
+        for (batch, reply) in batches {
+            let pushes = match batch() {
+                Ok(pushes) => pushes,
+                Err(error) => {
+                    reply(Err(error));
+                    continue;
+                }
+            };
             // Told after the push, from the specs, which only listeners need.
             let told: Vec<_> = match shared.core().events.is_listening() {
                 true => pushes.iter().flat_map(|push| push.specs.clone()).collect(),
                 false => Vec::new(),
             };
-            match self.push_all(shared, pushes).await {
-                Ok(answers) => reply(answers.into_iter().map(|answer| answer.map_err(push_error)).collect()),
-                Err(error) => reply((0..count).map(|_| Err(error.clone().into())).collect()),
-            }
+            let answers = self.push_all(shared, pushes).await;
+            let answers = answers.map(|all| all.into_iter().map(|answer| answer.map_err(push_error)).collect());
+            reply(answers.map_err(TaskError::from));
             let (mut core, at) = (shared.core(), shared.now());
             core.hint();
             for spec in told {

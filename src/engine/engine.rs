@@ -29,8 +29,10 @@ pub trait Host: Send + Sync + 'static {
 
 /// The answer to one `Push` of a batch.
 pub type PushResult = Result<Vec<Pushed>, TaskError>;
-/// Called once, on a thread of the runtime, with the answers in order.
-pub type PushReply = Box<dyn FnOnce(Vec<PushResult>) + Send>;
+/// Makes the tasks of a batch, on a thread of the runtime: reading them costs the caller nothing.
+pub type PushBatch = Box<dyn FnOnce() -> Result<Vec<Push>, TaskError> + Send>;
+/// Called once, on a thread of the runtime, with the answers in order, or why there are none.
+pub type PushReply = Box<dyn FnOnce(Result<Vec<PushResult>, TaskError>) + Send>;
 
 /// A running engine. Dropping it stops the driver; `close` ends it in good order.
 pub struct Engine {
@@ -43,7 +45,7 @@ pub(super) struct Shared {
     pub store: Arc<dyn Store>,
     pub host: Arc<dyn Host>,
     pub retention: Retention,
-    pub inbox: Mutex<Vec<(Vec<Push>, PushReply)>>,
+    pub inbox: Mutex<Vec<(PushBatch, PushReply)>>,
     /// Something has changed that the driver has to look at.
     pub nudge: Notify,
     /// Something has ended: those who wait for quiet look again.
@@ -158,9 +160,9 @@ impl Engine {
     }
 
     /// Pushes tasks; each `Push` is all or nothing. Batches are worked off in order.
-    pub fn push(&self, pushes: Vec<Push>, reply: PushReply) {
+    pub fn push(&self, batch: PushBatch, reply: PushReply) {
         self.shared.pushing.fetch_add(1, Ordering::SeqCst);
-        lock(&self.shared.inbox).push((pushes, reply));
+        lock(&self.shared.inbox).push((batch, reply));
         self.nudge();
     }
 
@@ -319,8 +321,8 @@ impl Engine {
     /// Ends the driver at once; whoever still waits is refused.
     pub fn stop(&self) {
         self.shared.gone.store(true, Ordering::SeqCst);
-        for (pushes, reply) in std::mem::take(&mut *lock(&self.shared.inbox)) {
-            reply(pushes.iter().map(|_| Err(TaskError::Closed)).collect());
+        for (_, reply) in std::mem::take(&mut *lock(&self.shared.inbox)) {
+            reply(Err(TaskError::Closed));
         }
         self.watch().refuse_all(&TaskError::Closed);
         self.shared.call_host();

@@ -17,7 +17,7 @@ mod watch;
 use std::sync::LazyLock;
 
 pub use self::core::{Closing, Config, Core, Kind, KindId, MAX_SLOTS, Outbox, PolicyId, STORED, Stop, Word};
-pub use engine::{Engine, Host, PushReply, PushResult};
+pub use engine::{Engine, Host, PushBatch, PushReply, PushResult};
 pub use event::{Event, Events, What};
 pub use local::{Done, Submission};
 pub use stored::{End, Start};

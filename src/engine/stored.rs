@@ -153,8 +153,8 @@ impl Core {
             return None;
         }
         self.stored.turn_no += 1;
-        let n = self.stored.pending.len().min(STEP);
-        let ends: Vec<End> = self.stored.pending.drain(..n).collect();
+        let rest = self.stored.pending.split_off(self.stored.pending.len().min(STEP));
+        let ends = std::mem::replace(&mut self.stored.pending, rest);
         let step = Arc::new(Advance {
             node: self.config.node.clone(),
             turn_no: self.stored.turn_no,
@@ -191,7 +191,8 @@ impl Core {
     }
 
     fn take_in(&mut self, claimed: Claimed, now: Millis) {
-        let refused = self.closing != Closing::No || self.paused_queues.contains(&claimed.spec.queue);
+        let paused = !self.paused_queues.is_empty() && self.paused_queues.contains(&claimed.spec.queue);
+        let refused = paused || self.closing != Closing::No;
         let kind = self.kind_of.get(&claimed.spec.name).copied().filter(|_| !refused);
         let Some(kind) = kind else {
             return self.settle_claimed(&claimed, &Outcome::Released, 0, 0);

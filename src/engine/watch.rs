@@ -3,7 +3,7 @@
 //! Whoever pushes a task holds an interest in it, so that its outcome can be had even when the store has
 //! pruned the task meanwhile. An interest ends when its holder lets it go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -30,7 +30,7 @@ pub enum Waiter {
 pub struct Watch {
     interests: HashMap<TaskId, Interest>,
     /// Outcomes for the host.
-    notices: Vec<(u32, Final)>,
+    notices: VecDeque<(u32, Final)>,
     /// Tasks whose outcome somebody waits for and that this process has not seen: worth asking the store.
     unseen: Vec<TaskId>,
 }
@@ -39,7 +39,32 @@ pub struct Watch {
 struct Interest {
     holders: u32,
     outcome: Option<Final>,
-    waiters: Vec<Waiter>,
+    /// Nearly always one or none.
+    waiter: Option<Waiter>,
+    others: Vec<Waiter>,
+}
+
+impl Interest {
+    fn is_awaited(&self) -> bool {
+        self.waiter.is_some() || !self.others.is_empty()
+    }
+
+    fn add(&mut self, waiter: Waiter) {
+        match &self.waiter {
+            None => self.waiter = Some(waiter),
+            Some(_) => self.others.push(waiter),
+        }
+    }
+
+    fn take_waiters(&mut self) -> impl Iterator<Item = Waiter> + use<> {
+        self.waiter.take().into_iter().chain(std::mem::take(&mut self.others))
+    }
+
+    fn remove(&mut self, token: u32) {
+        let is_it = |waiter: &Waiter| matches!(waiter, Waiter::Token(other) if *other == token);
+        self.waiter = self.waiter.take().filter(|waiter| !is_it(waiter));
+        self.others.retain(|waiter| !is_it(waiter));
+    }
 }
 
 impl Watch {
@@ -63,13 +88,13 @@ impl Watch {
             Some(None) => {}
             None => self.unseen.push(id.clone()),
         }
-        self.interests.entry(id).or_default().waiters.push(waiter);
+        self.interests.entry(id).or_default().add(waiter);
     }
 
     /// Nobody waits under this token any more.
     pub fn cancel(&mut self, id: &TaskId, token: u32) {
         if let Some(interest) = self.interests.get_mut(id) {
-            interest.waiters.retain(|waiter| !matches!(waiter, Waiter::Token(other) if *other == token));
+            interest.remove(token);
             self.forget_if_done(id);
         }
     }
@@ -78,7 +103,7 @@ impl Watch {
     pub fn end(&mut self, id: &TaskId, outcome: &Final) {
         let Some(interest) = self.interests.get_mut(id) else { return };
         interest.outcome = Some(outcome.clone());
-        for waiter in std::mem::take(&mut interest.waiters) {
+        for waiter in interest.take_waiters() {
             self.send(waiter, outcome.clone());
         }
         self.forget_if_done(id);
@@ -103,7 +128,7 @@ impl Watch {
 
     /// Up to `max` tasks whose outcome somebody waits for.
     pub fn awaited(&self, max: usize) -> Vec<TaskId> {
-        let awaited = self.interests.iter().filter(|(_, interest)| !interest.waiters.is_empty());
+        let awaited = self.interests.iter().filter(|(_, interest)| interest.is_awaited());
         awaited.take(max).map(|(id, _)| id.clone()).collect()
     }
 
@@ -128,14 +153,14 @@ impl Watch {
 
     fn send(&mut self, waiter: Waiter, outcome: Final) {
         match waiter {
-            Waiter::Token(token) => self.notices.push((token, outcome)),
+            Waiter::Token(token) => self.notices.push_back((token, outcome)),
             // The other side may have stopped waiting: that is its right.
             Waiter::Channel(sender) => drop(sender.send(outcome)),
         }
     }
 
     fn forget_if_done(&mut self, id: &TaskId) {
-        if self.interests.get(id).is_some_and(|interest| interest.holders == 0 && interest.waiters.is_empty())
+        if self.interests.get(id).is_some_and(|interest| interest.holders == 0 && !interest.is_awaited())
         {
             self.interests.remove(id);
         }

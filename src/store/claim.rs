@@ -8,7 +8,7 @@ use crate::time::Millis;
 pub struct Claims {
     /// Tasks in all.
     pub max: u32,
-    /// Kinds that this node can run.
+    /// Kinds that this node can run. Where two name the same tasks, the first counts.
     pub lanes: Vec<LaneClaim>,
 }
 

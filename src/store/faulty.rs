@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
-    Advance, Amend, Amended, Answer, Cell, Counts, NodeId, Page, Pulse, Push, Pushed, Query, Refusal,
+    Advance, Amend, Amended, Answer, Cell, Counts, Due, NodeId, Page, Pulse, Push, Pushed, Query, Refusal,
     Retention, Store, StoreError, Swap, Target, Turn,
 };
 use crate::task::{Claimed, Name, Record, TaskId};
-use crate::time::Millis;
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +69,7 @@ impl<S: Store> Store for Faulty<S> {
     fn orphans(&self, nodes: Vec<NodeId>, max: usize) -> Answer<'_, Vec<Claimed>> {
         self.pass(|store| store.orphans(nodes, max))
     }
-    fn due(&self, max: usize) -> Answer<'_, (Vec<(Name, Cell)>, Option<Millis>)> {
+    fn due(&self, max: usize) -> Answer<'_, Due> {
         self.pass(|store| store.due(max))
     }
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {

@@ -20,6 +20,7 @@ mod error;
 pub mod faulty;
 pub mod memory;
 mod query;
+pub mod suite;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -46,11 +47,11 @@ pub trait Store: Send + Sync + 'static {
     /// Settles what ended, promotes what is due, then claims more.
     fn advance(&self, step: Arc<Advance>) -> Answer<'_, Arc<Turn>>;
 
-    /// Running tasks of these nodes, at most `max`; any node may settle them as lost.
+    /// What these nodes ran when they were found dead, at most `max`; any node may settle it as lost.
     fn orphans(&self, nodes: Vec<NodeId>, max: usize) -> Answer<'_, Vec<Claimed>>;
 
-    /// Cells whose `due_at` has come, soonest first, at most `max`, and when the next one is due.
-    fn due(&self, max: usize) -> Answer<'_, (Vec<(Name, Cell)>, Option<Millis>)>;
+    /// Cells whose `due_at` has come, soonest first, at most `max`, and when the one after them is due.
+    fn due(&self, max: usize) -> Answer<'_, Due>;
 
     /// Changes tasks on behalf of an operator. A filter is worked off in steps: `Amended::more`.
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended>;
@@ -58,7 +59,7 @@ pub trait Store: Send + Sync + 'static {
     /// The records with these ids, in that order.
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Record>>>;
 
-    /// A page of records, newest first.
+    /// A page of records, newest first. A cursor that this store has not made is an error.
     fn list(&self, query: Query) -> Answer<'_, Page>;
 
     /// How many tasks are in each state, of one queue or of all.
@@ -90,7 +91,7 @@ pub struct Push {
     pub specs: Vec<Spec>,
     /// Has to succeed in the same step: the cursor of a schedule.
     pub guard: Option<Swap>,
-    /// Refused when more tasks than this would wait.
+    /// Refused when it adds to those that wait and more than this would.
     pub max_waiting: Option<u64>,
 }
 
@@ -130,7 +131,7 @@ pub struct Turn {
     pub ended: Vec<TaskId>,
     /// There is more to do at once: due tasks not yet promoted, cascades not yet worked off.
     pub more: bool,
-    /// When the next task becomes due.
+    /// When the next task becomes due or expires, or a rate that was in the way has room again.
     pub next_at: Option<Millis>,
 }
 
@@ -152,6 +153,9 @@ pub struct Cell {
     pub due_at: Option<Millis>,
 }
 
+/// Cells that are due, and when the next one will be.
+pub type Due = (Vec<(Name, Cell)>, Option<Millis>);
+
 /// Compare-and-set of a cell.
 #[derive(Clone, Debug)]
 pub struct Swap {
@@ -168,13 +172,13 @@ pub struct Swap {
 pub struct Pulse {
     /// The store's clock.
     pub now: Millis,
-    /// Nodes that are gone and still own tasks.
+    /// Nodes that are gone, or were, and still own tasks from before: `orphans` has them.
     pub dead: Vec<NodeId>,
-    /// Tasks of this node that should stop: id, epoch, reason.
+    /// Tasks of this node that should stop: id, epoch, reason. Told at every beat until they have ended.
     pub stop: Vec<(TaskId, u64, Arc<str>)>,
     /// Queues that are paused.
     pub paused: Vec<Name>,
-    /// This node had been declared dead since its last beat: its runs belong to others now.
+    /// This node had been found dead since its last beat: what it ran then is lost to whoever settles it.
     pub declared_dead: bool,
 }
 

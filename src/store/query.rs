@@ -70,7 +70,7 @@ impl Counts {
 pub enum Target {
     /// These.
     Ids(Vec<TaskId>),
-    /// All that match, in steps of at most 1000.
+    /// All that match and would be changed, in steps of at most 1000.
     Filter(Filter),
 }
 
@@ -79,9 +79,10 @@ pub enum Target {
 pub enum Amend {
     /// Waiting: ends at once. Running: is asked to stop. Ended: unchanged.
     Cancel(Arc<str>),
-    /// Ended: waits again with fresh budgets. Others: unchanged.
+    /// Ended: waits again with fresh budgets, for those of its blockers that have not ended, with no last
+    /// moment to start. Others, and those whose key has been taken: unchanged.
     Retry,
-    /// Not running: is forgotten. Running: unchanged.
+    /// Not running: is forgotten; to those that wait for it, it is cancelled. Running: unchanged.
     Remove,
     /// Waiting: starts not before this date.
     Reschedule(Millis),

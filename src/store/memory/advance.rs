@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::store::{Advance, Settled, Turn};
+use crate::store::{Advance, NodeId, Settled, Turn};
 use crate::task::{Attempt, Cause, OnBlockerFailure, Settlement, State, TaskId};
 use crate::time::Millis;
 
@@ -19,7 +19,7 @@ impl Book {
             return turn.clone();
         }
         let mut turn = Turn { now, ..Turn::default() };
-        turn.settled = step.settlements.iter().map(|settlement| self.settle(settlement, now)).collect();
+        turn.settled = step.settlements.iter().map(|end| self.settle(end, &step.node, now)).collect();
         self.promote(now);
         // Expiries leave room for cascades, so that neither can hold up the other.
         self.expire(STEP / 2, now, &mut turn.ended);
@@ -35,12 +35,9 @@ impl Book {
         turn
     }
 
-    fn settle(&mut self, settlement: &Settlement, now: Millis) -> Settled {
-        let Some(&slot) = self.by_id.get(&settlement.id) else { return Settled::Stale };
+    fn settle(&mut self, settlement: &Settlement, node: &NodeId, now: Millis) -> Settled {
+        let Some(slot) = self.current_run(settlement, node) else { return Settled::Stale };
         let status = &self.tasks[slot].status;
-        if status.state != State::Running || status.epoch != settlement.epoch {
-            return Settled::Stale;
-        }
         let end = settlement.clone().under(status.cancel.is_some(), status.superseded);
         self.let_go(slot);
         let task = &mut self.tasks[slot];
@@ -70,6 +67,16 @@ impl Book {
             self.place(slot, now);
         }
         Settled::Applied(end.cause)
+    }
+
+    /// The task that a settlement is for, if it runs under that claim.
+    fn current_run(&self, end: &Settlement, node: &NodeId) -> Option<Slot> {
+        // Most ends come from the node that has claimed, whose few runs are found sooner than the id.
+        let own = self.nodes.get(node).and_then(|node| node.running.get(&end.epoch));
+        let slot = *own.or_else(|| self.by_id.get(&end.id))?;
+        let task = &self.tasks[slot];
+        let is_current = task.status.state == State::Running && task.status.epoch == end.epoch;
+        (is_current && task.spec.id == end.id).then_some(slot)
     }
 
     /// Makes due tasks ready.

@@ -49,6 +49,8 @@ pub(super) struct Book {
     /// Where the latest amendment by filter has stopped.
     pub amended_to: u64,
     pub epoch: u64,
+    /// Most pushes are for the lane of the push before.
+    latest_lane: usize,
     next_place: u64,
     next_end: u64,
 }
@@ -103,6 +105,17 @@ impl Book {
     }
 
     pub fn lane(&mut self, queue: &Name, name: &Name) -> usize {
+        if let Some(lane) = self.lanes.get(self.latest_lane)
+            && lane.queue == *queue
+            && self.kinds[lane.kind].name == *name
+        {
+            return self.latest_lane;
+        }
+        self.latest_lane = self.find_lane(queue, name);
+        self.latest_lane
+    }
+
+    fn find_lane(&mut self, queue: &Name, name: &Name) -> usize {
         let kind = self.kind_of.get(name).copied().unwrap_or_else(|| {
             let kind =
                 Kind { name: name.clone(), lanes: HashMap::new(), running: 0, running_in: HashMap::new() };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::store::{Cell, Swap, pause_cell};
+use crate::store::{Cell, Due, Swap, pause_cell};
 use crate::task::Name;
 use crate::time::Millis;
 
@@ -67,7 +67,7 @@ impl Book {
         Ok(())
     }
 
-    pub fn due(&self, max: usize, now: Millis) -> (Vec<(Name, Cell)>, Option<Millis>) {
+    pub fn due(&self, max: usize, now: Millis) -> Due {
         let mut dated = self.cells.dated.iter().peekable();
         let mut due = Vec::new();
         while due.len() < max

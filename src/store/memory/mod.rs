@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::{
-    Advance, Amend, Amended, Answer, Cell, Counts, NodeId, Page, Pulse, Push, Pushed, Query, Refusal,
+    Advance, Amend, Amended, Answer, Cell, Counts, Due, NodeId, Page, Pulse, Push, Pushed, Query, Refusal,
     Retention, Store, Swap, Target, Turn,
 };
 use crate::task::{Claimed, Name, Record, TaskId};
@@ -105,7 +105,7 @@ impl Store for MemoryStore {
         self.with(|book, now| book.orphans(&nodes, max, now))
     }
 
-    fn due(&self, max: usize) -> Answer<'_, (Vec<(Name, Cell)>, Option<Millis>)> {
+    fn due(&self, max: usize) -> Answer<'_, Due> {
         self.with(|book, now| book.due(max, now))
     }
 

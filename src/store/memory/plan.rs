@@ -12,7 +12,9 @@ use super::keys::{KeyAt, Meeting, key_of};
 /// What will have become of the specs that were looked at so far.
 #[derive(Default)]
 struct Plan<'a> {
-    /// Those that will make a task.
+    /// For each of them, in order: it will make a task.
+    makes: Vec<bool>,
+    /// Those that will.
     fresh: HashMap<&'a TaskId, &'a Spec>,
     /// Those that will not, and the task they stand for.
     found: HashMap<TaskId, TaskId>,
@@ -20,6 +22,8 @@ struct Plan<'a> {
     taken: HashMap<KeyAt, &'a Spec>,
     /// By how much the number of waiting tasks will grow.
     growth: i64,
+    /// The first reason against it all.
+    refusal: Option<Refusal>,
 }
 
 impl Book {
@@ -34,7 +38,10 @@ impl Book {
         if push.specs.len() as u64 <= room && push.specs.iter().all(is_plain) {
             return Ok(());
         }
-        let plan = self.plan(&push.specs, now)?;
+        let mut plan = self.plan(&push.specs, now);
+        if let Some(refusal) = plan.refusal.take() {
+            return Err(refusal);
+        }
         for id in
             plan.fresh.values().filter_map(|spec| spec.blockers.as_ref()).flat_map(|blockers| &blockers.ids)
         {
@@ -49,8 +56,8 @@ impl Book {
         {
             return Err(Refusal::Full { waiting: self.waiting, limit });
         }
-        let found = plan.found;
-        resolve(&mut push.specs, &found);
+        let Plan { makes, found, .. } = plan;
+        resolve(&mut push.specs, &makes, &found);
         cycle(&push.specs).map_or(Ok(()), |path| Err(Refusal::Cycle(path)))
     }
 
@@ -62,31 +69,30 @@ impl Book {
                 key.conflict = Conflict::Ignore;
             }
         }
-        if let Ok(found) = self.plan(specs, now).map(|plan| plan.found) {
-            resolve(specs, &found);
-        }
+        let Plan { makes, found, .. } = self.plan(specs, now);
+        resolve(specs, &makes, &found);
         while let Some(path) = cycle(specs) {
             let spec = specs.iter_mut().find(|spec| spec.id == path[0]).expect("the path is among the specs");
             spec.blockers.as_mut().expect("it waits").ids.retain(|id| *id != path[1]);
         }
     }
 
-    fn plan<'a>(&self, specs: &'a [Spec], now: Millis) -> Result<Plan<'a>, Refusal> {
+    fn plan<'a>(&self, specs: &'a [Spec], now: Millis) -> Plan<'a> {
         let mut plan = Plan::default();
         for spec in specs {
-            if let Some(task) = self.find(&spec.id) {
-                if task.spec.input != spec.input && !debounces(&task.spec) {
-                    return Err(Refusal::IdTaken(spec.id.clone()));
+            let known = plan.fresh.len();
+            let other = self.find(&spec.id).map(|task| &*task.spec).or(plan.fresh.get(&spec.id).copied());
+            let added = match other {
+                Some(other) if other.input != spec.input && !debounces(other) => {
+                    Err(Refusal::IdTaken(spec.id.clone()))
                 }
-            } else if let Some(first) = plan.fresh.get(&spec.id) {
-                if first.input != spec.input {
-                    return Err(Refusal::IdTaken(spec.id.clone()));
-                }
-            } else {
-                self.plan_new(&mut plan, spec, now)?;
-            }
+                Some(_) => Ok(()),
+                None => self.plan_new(&mut plan, spec, now),
+            };
+            plan.refusal = plan.refusal.take().or(added.err());
+            plan.makes.push(plan.fresh.len() > known);
         }
-        Ok(plan)
+        plan
     }
 
     fn plan_new<'a>(&self, plan: &mut Plan<'a>, spec: &'a Spec, now: Millis) -> Result<(), Refusal> {
@@ -141,9 +147,14 @@ fn fate_beside(holder: &Spec, spec: &Spec) -> Result<Fate, Refusal> {
     }
 }
 
-/// Lets blockers name the tasks that the specs of the same push stand for, each once.
-fn resolve(specs: &mut [Spec], found: &HashMap<TaskId, TaskId>) {
-    for blockers in specs.iter_mut().filter_map(|spec| spec.blockers.as_mut()) {
+/// Lets blockers name the tasks that the specs of the same push stand for, each once. Specs that make no task
+/// wait for nobody.
+fn resolve(specs: &mut [Spec], makes: &[bool], found: &HashMap<TaskId, TaskId>) {
+    for (spec, makes) in specs.iter_mut().zip(makes) {
+        let Some(blockers) = spec.blockers.as_mut().filter(|_| *makes) else {
+            spec.blockers = None;
+            continue;
+        };
         let mut seen = HashSet::new();
         for id in &mut blockers.ids {
             if let Some(real) = found.get(id) {

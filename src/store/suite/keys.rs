@@ -1,0 +1,143 @@
+//! Unique keys: at most one unfinished task of a queue holds one.
+
+use crate::policy::RetryPolicy;
+use crate::store::Refusal;
+use crate::task::{Cause, Conflict, Outcome, Spec, State, View};
+
+use super::stage::{Stage, after, blocked, done, failure, id, keyed};
+
+pub async fn a_held_key_gives_its_holder(on: &Stage) {
+    on.add(keyed("holder", Conflict::Ignore)).await;
+    for _ in 0..2 {
+        let pushed = on.push(vec![keyed("second", Conflict::Ignore)]).await;
+        assert_eq!((&pushed[0].id, pushed[0].created), (&id("holder"), false));
+    }
+    assert!(on.find(&id("second")).await.is_none());
+    on.claim_one("node").await;
+    assert_eq!(
+        on.push(vec![keyed("second", Conflict::Ignore)]).await[0].id,
+        id("holder"),
+        "a running one too"
+    );
+}
+
+pub async fn a_key_belongs_to_its_queue(on: &Stage) {
+    on.add(keyed("here", Conflict::Refuse)).await;
+    on.add(Spec { queue: "there".into(), ..keyed("there", Conflict::Refuse) }).await;
+}
+
+pub async fn a_key_is_refused_while_it_is_held(on: &Stage) {
+    on.add(keyed("holder", Conflict::Ignore)).await;
+    assert_eq!(on.refused(vec![keyed("second", Conflict::Refuse)]).await, Refusal::KeyHeld(id("holder")));
+    on.run_one("node").await;
+    on.add(keyed("second", Conflict::Refuse)).await;
+}
+
+pub async fn a_key_is_free_as_soon_as_its_holder_has_ended(on: &Stage) {
+    for (n, outcome) in [done(), failure(), Outcome::Cancelled("no".into())].into_iter().enumerate() {
+        on.add(keyed(&format!("running-{n}"), Conflict::Refuse)).await;
+        let run = on.claim_one("node").await;
+        on.end("node", &run, outcome).await;
+    }
+    on.add(keyed("waiting", Conflict::Refuse)).await;
+    on.amend(&id("waiting"), crate::store::Amend::Cancel("no".into())).await;
+    on.add(keyed("last", Conflict::Refuse)).await;
+}
+
+pub async fn a_holder_that_will_run_again_keeps_its_key(on: &Stage) {
+    let retry = RetryPolicy::fixed(9, 0);
+    on.add(Spec { retry, ..keyed("holder", Conflict::Ignore) }).await;
+    for outcome in [failure(), Outcome::Snooze(0), Outcome::Released, Outcome::Lost] {
+        let run = on.claim_one("node").await;
+        on.end("node", &run, outcome).await;
+        assert_eq!(on.refused(vec![keyed("second", Conflict::Refuse)]).await, Refusal::KeyHeld(id("holder")));
+    }
+}
+
+pub async fn two_of_one_push_meet_like_any_others(on: &Stage) {
+    let both = vec![keyed("first", Conflict::Ignore), keyed("second", Conflict::Ignore)];
+    let pushed = on.push(both).await;
+    assert_eq!((&pushed[1].id, pushed[1].created), (&id("first"), false));
+    assert_eq!(on.run_one("node").await, id("first"));
+    let refused = on.refused(vec![keyed("third", Conflict::Ignore), keyed("fourth", Conflict::Refuse)]).await;
+    assert_eq!(refused, Refusal::KeyHeld(id("third")));
+    assert!(on.find(&id("third")).await.is_none());
+    on.push(vec![keyed("fifth", Conflict::Ignore), keyed("sixth", Conflict::Replace)]).await;
+    assert_eq!(on.fate(&id("fifth")).await, (State::Cancelled, Some(Cause::Supersede)));
+    assert_eq!(on.run_one("node").await, id("sixth"));
+}
+
+pub async fn a_blocker_that_stands_for_another_task_is_that_task(on: &Stage) {
+    on.add(keyed("holder", Conflict::Ignore)).await;
+    on.push(vec![keyed("double", Conflict::Ignore), after("child", &["double"])]).await;
+    let child = on.get(&id("child")).await;
+    assert_eq!((child.status.blockers, &child.spec.blockers.as_ref().unwrap().ids), (1, &vec![id("holder")]));
+    assert_eq!(on.run_one("node").await, id("holder"));
+    assert_eq!(on.run_one("node").await, id("child"));
+    let circle = vec![
+        Spec { blockers: after("", &["copy"]).blockers, ..keyed("task", Conflict::Ignore) },
+        keyed("copy", Conflict::Ignore),
+    ];
+    assert_eq!(
+        on.refused(circle).await,
+        Refusal::Cycle(vec![id("task"), id("task")]),
+        "it would wait for itself"
+    );
+}
+
+pub async fn replace_cancels_a_waiting_holder(on: &Stage) {
+    on.add(keyed("old", Conflict::Ignore)).await;
+    on.add(after("child", &["old"])).await;
+    on.add(keyed("new", Conflict::Replace)).await;
+    assert_eq!(on.fate(&id("old")).await, (State::Cancelled, Some(Cause::Supersede)));
+    assert!(on.get(&id("old")).await.status.cancel.is_some(), "it says why");
+    assert_eq!(on.fate(&id("child")).await, (State::Cancelled, Some(Cause::Block)));
+    assert_eq!(on.run_one("node").await, id("new"));
+}
+
+pub async fn replace_takes_the_key_of_a_running_holder_and_waits_for_it(on: &Stage) {
+    on.add(keyed("old", Conflict::Ignore)).await;
+    let old = on.claim_one("a").await;
+    on.add(keyed("new", Conflict::Replace)).await;
+    assert_eq!(on.counts().await.of(View::Blocked), 1);
+    assert!(on.claim("b", 9).await.is_empty());
+    assert_eq!(on.push(vec![keyed("third", Conflict::Ignore)]).await[0].id, id("new"), "it holds the key");
+    assert_eq!(on.end("a", &old, done()).await, Cause::Complete, "a success still counts");
+    assert_eq!(on.run_one("b").await, id("new"));
+}
+
+pub async fn a_superseded_run_is_not_repeated(on: &Stage) {
+    let outcomes = [failure(), Outcome::Lost, Outcome::Released, Outcome::Snooze(5)];
+    for (n, outcome) in outcomes.into_iter().enumerate() {
+        let (old, new) = (format!("old-{n}"), format!("new-{n}"));
+        on.add(Spec { retry: RetryPolicy::fixed(9, 0), ..keyed(&old, Conflict::Ignore) }).await;
+        let run = on.claim_one("node").await;
+        on.add(keyed(&new, Conflict::Replace)).await;
+        assert_eq!(on.end("node", &run, outcome).await, Cause::Supersede);
+        assert_eq!(on.state(&id(&old)).await, State::Cancelled);
+        assert_eq!(on.run_one("node").await, id(&new));
+    }
+}
+
+pub async fn every_later_holder_waits_for_the_superseded_run(on: &Stage) {
+    on.add(keyed("old", Conflict::Ignore)).await;
+    let old = on.claim_one("node").await;
+    on.add(keyed("second", Conflict::Replace)).await;
+    on.add(keyed("third", Conflict::Replace)).await;
+    assert_eq!(on.fate(&id("second")).await, (State::Cancelled, Some(Cause::Supersede)));
+    on.amend(&id("third"), crate::store::Amend::Cancel("no".into())).await;
+    on.add(keyed("fourth", Conflict::Refuse)).await;
+    assert!(on.claim("node", 9).await.is_empty(), "the run of the old one is not over");
+    on.end("node", &old, done()).await;
+    assert_eq!(on.run_one("node").await, id("fourth"));
+}
+
+pub async fn a_successor_runs_even_if_the_superseded_run_fails(on: &Stage) {
+    on.add(keyed("old", Conflict::Ignore)).await;
+    let old = on.claim_one("node").await;
+    on.add(keyed("new", Conflict::Replace)).await;
+    on.add(blocked("child", &["old"], Default::default())).await;
+    on.end("node", &old, failure()).await;
+    assert_eq!(on.state(&id("child")).await, State::Cancelled);
+    assert_eq!(on.run_one("node").await, id("new"));
+}
