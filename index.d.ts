@@ -173,7 +173,7 @@ export interface TaskHandle<Out = unknown> {
    * ended or `cancelGrace` is over. False where it had ended.
    */
   cancel(reason?: string): Promise<boolean>
-  /** Runs it again, with all its attempts. False where it has not failed or been cancelled. */
+  /** Runs an ended task again, with all its attempts. False where it has not ended, or another one has its key. */
   retry(): Promise<boolean>
   /** Starts a delayed task now. False where it was not delayed. */
   promote(): Promise<boolean>
@@ -370,7 +370,7 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
   list(filter?: TaskFilter): AsyncIterable<TaskInfo>
   /** How many tasks are in each state, in this queue or in all. */
   counts(queue?: string): Promise<Record<TaskState, number>>
-  /** Runs failed and cancelled tasks again; gives their number. */
+  /** Runs failed and cancelled tasks again, completed ones only where `state` says so; gives their number. */
   retryAll(filter: TaskFilter): Promise<number>
   /** Cancels tasks that have not ended; gives their number. */
   cancelAll(filter: TaskFilter): Promise<number>

@@ -160,6 +160,13 @@ test('executeAll takes functions, and runs none of them where one is none', asyn
   for (const given of [undefined, null, 5, {}, good]) {
     await assert.rejects(executor.executeAll(given), refusal('takes an iterable of functions'))
   }
+  const boom = new Error('boom')
+  const broken = {
+    [Symbol.iterator]() {
+      throw boom
+    },
+  }
+  assert.equal(await rejection(executor.executeAll(broken)), boom)
   await executor.onIdle()
   assert.equal(calls, 0)
 })

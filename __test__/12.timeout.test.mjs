@@ -137,6 +137,26 @@ test('an end and a time-out in the same turn give one outcome, and the slot to o
   }
 })
 
+test('an end that is reported late is one outcome too, and spares whoever has the slot next', async t => {
+  const executor = open(t, { concurrency: 2 })
+  // So many tasks in one go make the executor wait for the next turn of the loop before it reports anything.
+  const busy = async () => {
+    await executor.executeAll(Array.from({ length: 600 }, () => () => {}))
+    blockLoop(10)
+    await executor.executeAll(Array.from({ length: 600 }, () => () => {}))
+  }
+  const outcome = executor.execute(busy, { timeout: 300 }).then(
+    () => 'ended',
+    error => error.code,
+  )
+  const next = outcome.then(() => {
+    blockLoop(400)
+    return executor.execute(() => sleep(30, 'fresh'), { timeout: '1h' })
+  })
+  assert.ok(['ended', 'ERR_TASK_TIMEOUT'].includes(await outcome))
+  assert.equal(await next, 'fresh')
+})
+
 test('an attempt that was not begun while the loop was blocked has not failed', async t => {
   const executor = open(t, { concurrency: 3 })
   let attempt
@@ -211,7 +231,7 @@ test('stored tasks: a handler that blocks the loop has failed, one that was not 
 })
 
 test('beyond maxAbandoned nothing starts until one of those handlers ends', async t => {
-  const executor = open(t, { concurrency: 4, maxAbandoned: 2 })
+  const executor = open(t, { concurrency: 4, maxAbandoned: 1 })
   const gates = [deferred(), deferred()]
   const hang = defineTask({ name: 'hang', timeout: 20, handler: () => gates[1].promise })
   await assert.rejects(
@@ -232,7 +252,7 @@ test('beyond maxAbandoned nothing starts until one of those handlers ends', asyn
 })
 
 test('maxAbandoned: 0 starts nothing once a handler has been left behind', async t => {
-  const executor = open(t, { concurrency: 2, maxAbandoned: 1 })
+  const executor = open(t, { concurrency: 2, maxAbandoned: 0 })
   const gate = deferred()
   await assert.rejects(
     executor.execute(() => gate.promise, { timeout: 20 }),

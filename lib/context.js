@@ -5,12 +5,21 @@
 // that it turns true even while the event loop is blocked by the very handler that reads it.
 
 const { TaskError } = require('./errors')
-const { toMillis } = require('./duration')
+const { LONGEST, toMillis } = require('./duration')
 
 let serial = 0
 
+/** Says without running user code whether `value` is a Snooze; `instanceof` would ask a Proxy. */
+let isSnooze
+
 /** Thrown by `ctx.snooze`; never seen by anybody but the shim, unless a handler catches it. */
 class Snooze extends Error {
+  #made = true
+
+  static {
+    isSnooze = value => typeof value === 'object' && value !== null && #made in value
+  }
+
   constructor(delay) {
     super('ctx.snooze() ends the attempt by throwing; let it through')
     this.name = 'Snooze'
@@ -26,11 +35,10 @@ class RunContext {
   #reason
   #id
 
-  constructor(stopped, slot, run, attempt, maxAttempts, id) {
+  constructor(stopped, slot, run, attempt, maxAttempts) {
     this.#stopped = stopped
     this.#slot = slot
     this.#run = run
-    this.#id = id
     this.attempt = attempt
     this.maxAttempts = maxAttempts
   }
@@ -61,15 +69,32 @@ class RunContext {
 }
 
 class TaskContext extends RunContext {
-  constructor(stopped, slot, run, attempt, maxAttempts, id, name, metadata) {
-    super(stopped, slot, run, attempt, maxAttempts, id)
+  #ids
+  #at
+
+  constructor(stopped, slot, run, attempt, maxAttempts, name, metadata, ids, at) {
+    super(stopped, slot, run, attempt, maxAttempts)
     this.name = name
     this.metadata = metadata
+    this.#ids = ids
+    this.#at = at
+  }
+
+  get id() {
+    return this.#ids === undefined ? super.id : idAt(this.#ids, this.#at)
   }
 
   snooze(delay) {
-    throw new Snooze(toMillis(delay, 'delay of ctx.snooze()'))
+    throw new Snooze(toMillis(delay, 'delay of ctx.snooze()', { max: LONGEST }))
   }
+}
+
+// Characters of an id made by the engine.
+const ID = 36
+
+/** One of many ids. Those made by the engine have one length, and come as one text. */
+function idAt(ids, at) {
+  return typeof ids === 'string' ? ids.slice(at * ID, at * ID + ID) : ids[at]
 }
 
 /** The reason given to a run that is stopped because its executor closes. */
@@ -77,4 +102,4 @@ function closedError() {
   return new TaskError('the executor is closed', { code: 'ERR_EXECUTOR_CLOSED' })
 }
 
-module.exports = { RunContext, Snooze, TaskContext, closedError }
+module.exports = { RunContext, TaskContext, closedError, idAt, isSnooze }

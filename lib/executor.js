@@ -89,26 +89,18 @@ class TaskExecutor extends EventEmitter {
     this.#events.busy()
     const { priority = kind.priority, timeout = kind.timeout, retry = kind.retry, signal } = run
     const context = ({ lane, slot, attempt, maxAttempts }, number) =>
-      new TaskContext(lane.stopped, slot, number, attempt, maxAttempts, undefined, kind.name, NOTHING)
+      new TaskContext(lane.stopped, slot, number, attempt, maxAttempts, kind.name, NOTHING)
     const work = context => kind.handler(checked, context)
     const { number } = kind
     return this.#lane.guarded(this.#events.told(work, kind), { priority, timeout, retry, signal, kind: number, context })
   }
 
   executeAll(tasks, given = undefined) {
-    let all
     try {
-      if (typeof tasks?.[Symbol.iterator] !== 'function') throw tasks
-      all = Array.from(tasks)
-      for (const [at, task] of all.entries()) {
-        if (typeof task !== 'function') {
-          throw optionError(`executeAll() takes functions; number ${at} is ${describe(task)}`)
-        }
-      }
+      return Promise.all(closuresOf(tasks).map(task => this.#execute(task, given, 'executeAll()')))
     } catch (error) {
-      return Promise.reject(error instanceof TaskError ? error : optionError(`executeAll() takes an iterable of functions; got ${describe(tasks)}`))
+      return Promise.reject(error)
     }
-    return Promise.all(all.map(task => this.#execute(task, given, 'executeAll()')))
   }
 
   enqueue(task, input = undefined, given = undefined) {
@@ -132,20 +124,25 @@ class TaskExecutor extends EventEmitter {
     return batch.acked.then(() => new TaskHandle(this.#inner, batch, at))
   }
 
-  async enqueueMany(task, inputs, given = undefined) {
-    if (typeof inputs?.[Symbol.iterator] !== 'function') {
-      throw optionError(`the inputs of enqueueMany() must be iterable; got ${describe(inputs)}`)
+  enqueueMany(task, inputs, given = undefined) {
+    try {
+      if (typeof inputs?.[Symbol.iterator] !== 'function') {
+        throw optionError(`the inputs of enqueueMany() must be iterable; got ${describe(inputs)}`)
+      }
+      const checked = given === undefined ? undefined : options.enqueueOptions(given, 'enqueueMany()')
+      const kind = this.#kind(task, 'enqueueMany()')
+      const head = headOf(kind, checked)
+      const all = Array.from(inputs)
+      const lines = all.flatMap(input => [head, this.#payload(kind, input)])
+      if (kind.input === undefined) return this.#addTogether(lines)
+      const checks = all.map(async input => kind.check(input))
+      return Promise.all(checks).then(() => this.#addTogether(lines))
+    } catch (error) {
+      return Promise.reject(error)
     }
-    const checked = given === undefined ? undefined : options.enqueueOptions(given, 'enqueueMany()')
-    const kind = this.#kind(task, 'enqueueMany()')
-    const head = headOf(kind, checked)
-    const lines = []
-    const checks = []
-    for (const input of inputs) {
-      lines.push(head, this.#payload(kind, input))
-      if (kind.input !== undefined) checks.push(kind.check(input))
-    }
-    await Promise.all(checks)
+  }
+
+  async #addTogether(lines) {
     this.#accept()
     if (lines.length === 0) return []
     const batch = this.#lane.stored.addTogether(lines)
@@ -191,6 +188,8 @@ class TaskExecutor extends EventEmitter {
     kind.number = this.#lane.native.define(JSON.stringify(kind.wire))
     this.#lane.stored.definitions[kind.number] = kind
     this.#kinds.set(kind.name, kind)
+    // Tasks of this kind may wait for it: the turn asks whether they hold the process.
+    if (this.#started) this.#lane.wake()
     return kind
   }
 
@@ -215,6 +214,8 @@ class TaskExecutor extends EventEmitter {
   async #pause(queue, paused) {
     this.#requireOpen()
     if (queue === undefined) {
+      // What was asked for before starts before.
+      this.#lane.turn()
       this.#lane.native.pause(paused)
       this.#lane.turn()
     } else {
@@ -296,7 +297,8 @@ class TaskExecutor extends EventEmitter {
   }
 
   async retryAll(filter) {
-    return this.#ask({ op: 'amend', filter: options.taskFilter(filter, 'retryAll()', true), change: 'retry' })
+    const { state = UNDONE, ...rest } = options.taskFilter(filter, 'retryAll()', true)
+    return this.#ask({ op: 'amend', filter: { ...rest, state }, change: 'retry' })
   }
 
   async cancelAll(filter) {
@@ -325,7 +327,18 @@ class TaskExecutor extends EventEmitter {
   }
 }
 
+function closuresOf(tasks) {
+  if (typeof tasks?.[Symbol.iterator] !== 'function') {
+    throw optionError(`executeAll() takes an iterable of functions; got ${describe(tasks)}`)
+  }
+  const all = Array.from(tasks)
+  const at = all.findIndex(task => typeof task !== 'function')
+  if (at !== -1) throw optionError(`executeAll() takes functions; number ${at} is ${describe(all[at])}`)
+  return all
+}
+
 const NOTHING = Object.freeze({})
 const FINAL = ['completed', 'failed', 'cancelled']
+const UNDONE = ['failed', 'cancelled']
 
 module.exports = { TaskExecutor }

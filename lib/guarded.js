@@ -7,8 +7,9 @@
 // only that it has ended after all; the slot is given back when the engine and the shim are both done with it.
 
 const { AsyncResource } = require('node:async_hooks')
-const { RunContext, Snooze, closedError } = require('./context')
-const { TaskError, isTaskError } = require('./errors')
+const { RunContext, closedError, isSnooze } = require('./context')
+const { TaskError, describeFailure, isTaskError } = require('./errors')
+const { join, leave } = require('./signals')
 const { toMillis } = require('./duration')
 const { Done, Ready } = require('./words')
 
@@ -29,9 +30,10 @@ class Guarded {
     })
     const { retry, timeout, signal } = options
     this.maxAttempts = retry === undefined ? 1 : retry.attempts
+    this.isBounded = timeout !== undefined || signal !== undefined
     // A second attempt that starts while the first still hangs needs the caller's context once more.
     if (timeout !== undefined && this.maxAttempts > 1) this.resource = new AsyncResource('TaskAttempt')
-    signal?.addEventListener('abort', this, { once: true })
+    if (signal !== undefined) join(signal, this)
   }
 
   /** Waits for its turn and runs, again and again while attempts fail in time. */
@@ -41,7 +43,10 @@ class Guarded {
       const verdict = await lane.gate(slot)
       if (verdict !== Ready.START) return this.refuse(verdict)
       const run = lane.runs[slot]
-      if (!lane.native.begin(slot, run)) continue
+      // Withdrawn since it was started: the answer to that comes through the gate.
+      if (this.settled || !lane.native.begin(slot, run)) continue
+      // The time of the attempt runs from here on, and the last turn knew nothing of it.
+      if (this.options.timeout !== undefined && !lane.holds) lane.setHolds(true)
       this.attempt += 1
       const context = this.options.context(this, run)
       this.context = context
@@ -55,6 +60,9 @@ class Guarded {
         failed = true
       }
       if (this.context !== context) return lane.report(Done.LATE, 0)
+      // The engine may have ended the run by itself while the loop was blocked: a word about it is on its way, and
+      // what `told` makes of that word needs the context and the slot.
+      if (this.isBounded && !lane.native.finish(slot, run)) return lane.report(Done.LATE, 0)
       this.context = undefined
       lane.contexts[slot] = undefined
       if (this.end(value, failed)) return
@@ -65,10 +73,11 @@ class Guarded {
   told(word) {
     const { lane, slot } = this
     switch (word) {
-      case Ready.EXPIRE:
-        this.abandon(this.timeoutError())
-        lane.later(() => (this.resource === undefined ? this.attend() : this.resource.runInAsyncScope(this.attend, this)))
+      case Ready.EXPIRE: {
+        const error = this.abandon(this.timeoutError())
+        lane.later(() => this.again(error))
         return
+      }
       case Ready.TIMEOUT:
         this.settle(this.abandon(this.timeoutError()), true)
         return lane.release(slot)
@@ -85,11 +94,20 @@ class Guarded {
   }
 
   /** The user's signal has aborted. */
-  handleEvent() {
-    const { reason } = this.options.signal
+  aborted(reason) {
+    // The engine has to know the task before it can be told to withdraw it.
+    this.lane.turn()
+    const { context } = this
     this.settle(reason, true)
     this.lane.report(Done.WITHDRAW, this.slot)
-    if (this.context !== undefined) RunContext.abort(this.context, reason)
+    if (context !== undefined) RunContext.abort(context, reason)
+  }
+
+  // An attempt has timed out, and another may follow: where the policy has functions, they are asked first.
+  again(error) {
+    if (asks(this.options.retry) && !this.decide(error)) return
+    if (this.resource === undefined) this.attend()
+    else this.resource.runInAsyncScope(this.attend, this)
   }
 
   // The handler of the current run has ended; true when the task has.
@@ -101,21 +119,27 @@ class Guarded {
       lane.release(slot)
       return true
     }
-    this.error = value
-    if (!this.settled && value instanceof Snooze) {
+    if (!this.settled && isSnooze(value)) {
       lane.reportDelay(Done.SNOOZED, slot, value.delay)
       this.attempt -= 1
       return false
     }
-    const delay = this.settled ? false : this.nextDelay(value)
-    if (delay !== false) {
-      if (delay === undefined) lane.report(Done.ERROR, slot)
-      else lane.reportDelay(Done.DELAYED, slot, delay)
+    return !this.decide(value)
+  }
+
+  // Tells the engine what follows a failure; true when another attempt does.
+  decide(error) {
+    const { lane, slot } = this
+    this.error = error
+    const delay = this.settled ? false : this.nextDelay(error)
+    if (delay === false) {
+      lane.report(Done.FAILED, slot)
+      this.settle(this.error, true)
+      lane.release(slot)
       return false
     }
-    lane.report(Done.FAILED, slot)
-    this.settle(value, true)
-    lane.release(slot)
+    if (delay === undefined) lane.report(Done.ERROR, slot)
+    else lane.reportDelay(Done.DELAYED, slot, delay)
     return true
   }
 
@@ -124,8 +148,8 @@ class Guarded {
     const { retry } = this.options
     if (retry === undefined || this.attempt >= retry.attempts) return false
     const known = isTaskError(error)
-    if (known && !error.retryable) return false
     try {
+      if (known && !error.retryable) return false
       const view = known ? error : undefined
       if (retry.retryIf !== undefined && !retry.retryIf(view ?? wrap(error))) return false
       if (known && error.retryAfter !== undefined) return toMillis(error.retryAfter, 'retryAfter')
@@ -166,16 +190,21 @@ class Guarded {
   settle(value, failed) {
     if (this.settled) return
     this.settled = true
-    this.options.signal?.removeEventListener('abort', this)
+    const { signal } = this.options
+    if (signal !== undefined) leave(signal, this)
     if (failed) this.reject(value)
     else this.resolve(value)
   }
 }
 
-/** A failure as `retryIf` sees it: a TaskError with the original as its cause. */
-function wrap(error) {
-  const message = error instanceof Error ? String(error.message) : 'the handler threw something that is no Error'
-  return new TaskError(message, { cause: error })
+/** Whether a failure is put to functions of the user. */
+function asks(retry) {
+  return retry !== undefined && (retry.retryIf !== undefined || retry.next !== undefined)
 }
 
-module.exports = { Guarded, wrap }
+/** A failure as `retryIf` sees it: a TaskError with the original as its cause. */
+function wrap(error) {
+  return new TaskError(describeFailure(error).message, { cause: error })
+}
+
+module.exports = { Guarded, asks, wrap }

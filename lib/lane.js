@@ -9,12 +9,12 @@
 // Invariants: this side allots slots and frees them; no user code runs while `ready` is read; `runs[slot]` counts the
 // starts of a slot as the engine does; after 5 ms of own work in a row the loop is let go.
 
-const { Guarded } = require('./guarded')
+const { Guarded, asks } = require('./guarded')
 const { RunContext, closedError } = require('./context')
 const { Stored } = require('./stored')
 const binding = require('./binding')
 const probe = require('./probe')
-const { COUNT, Done, HOLDS, Ready, SLOT, Submit } = require('./words')
+const { ASKS, COUNT, Done, HOLDS, Ready, SLOT, Submit } = require('./words')
 
 const ROOM = 4096
 // The longest submission: its word, and one or two for each of the four flags.
@@ -41,7 +41,7 @@ class Lane {
     this.closed = false
     this.gates = []
     this.runs = []
-    this.early = new Set()
+    this.early = new Map()
     this.contexts = []
     this.tasks = []
     this.free = []
@@ -55,9 +55,16 @@ class Lane {
     this.arm = resolve => {
       this.gates[this.arming] = resolve
     }
+    this.letGo = () => {
+      this.since = 0
+      this.work = 0
+    }
     this.turn = this.turn.bind(this)
     this.native = open(options, this)
     this.stopped = this.native.stopped
+    const { native } = this
+    // A task holds its policy, so that no run can have one that is gone.
+    this.policies = new FinalizationRegistry(number => native.dropPolicy(number))
     this.stored = new Stored(this)
   }
 
@@ -67,7 +74,8 @@ class Lane {
     const gate = this.gate(slot)
     this.submit(slot, priority, undefined, undefined, kind)
     const verdict = await gate
-    if (verdict !== Ready.START) {
+    // A word after the start can only say that the engine has closed.
+    if (verdict !== Ready.START || (this.early.size > 0 && this.early.has(slot))) {
       this.release(slot)
       throw closedError()
     }
@@ -93,11 +101,19 @@ class Lane {
   guarded(work, options) {
     const { signal, retry, timeout, priority, kind } = options
     if (signal?.aborted) return Promise.reject(signal.reason)
+    let policy = retry !== undefined && retry.attempts > 1 ? this.policy(retry) : undefined
+    if (policy !== undefined && asks(retry)) policy = (policy | ASKS) >>> 0
     const slot = this.take()
-    const task = new Guarded(this, slot, work, options)
+    let task
+    try {
+      task = new Guarded(this, slot, work, options)
+    } catch (error) {
+      // A signal that only looks like one.
+      this.release(slot)
+      return Promise.reject(error)
+    }
     this.tasks[slot] = task
     task.attend()
-    const policy = retry !== undefined && retry.attempts > 1 ? this.policy(retry) : undefined
     this.submit(slot, priority, timeout, policy, kind)
     return task.outcome
   }
@@ -115,22 +131,27 @@ class Lane {
   release(slot) {
     this.live -= 1
     this.tasks[slot] = undefined
+    if (this.early.size > 0) this.early.delete(slot)
     this.gates[slot] = undefined
     this.free.push(slot)
   }
 
   /** Resolves with the next word about this slot. */
   gate(slot) {
-    if (this.early.size > 0 && this.early.delete(slot)) return Promise.resolve(Ready.START)
+    if (this.early.size > 0 && this.early.has(slot)) {
+      const word = this.early.get(slot)
+      this.early.delete(slot)
+      return Promise.resolve(word)
+    }
     this.arming = slot
     return new Promise(this.arm)
   }
 
-  /** Opens the gate of a slot, or remembers that it is to start. */
+  /** Opens the gate of a slot; the word waits where the gate is not closed yet. */
   open(slot, word) {
     const gate = this.gates[slot]
     if (gate === undefined) {
-      if (word === Ready.START) this.early.add(slot)
+      this.early.set(slot, word)
       return
     }
     this.gates[slot] = undefined
@@ -206,30 +227,35 @@ class Lane {
     if (this.turning) return
     this.turning = true
     if (probe.state.on) probe.begin()
+    const began = performance.now()
     if (this.since === 0) {
-      this.since = performance.now()
-      setImmediate(() => {
-        this.since = 0
-        this.work = 0
-      }).unref()
+      this.since = began
+      setImmediate(this.letGo).unref()
     }
     let more
-    do {
-      this.scheduled = true
-      this.stored.send()
-      const [submissions, ends] = [this.submissions, this.ends]
-      this.submissions = 0
-      this.ends = 0
-      const answer = this.native.turn(submissions, ends)
-      const n = answer & COUNT
-      this.work += n + 1
-      more = n === ROOM
-      for (let i = 0; i < n; i += 1) more = this.read(this.ready[i]) || more
-      if (!more) this.setHolds((answer & HOLDS) !== 0)
-    } while (more)
-    this.scheduled = this.submissions > 0 || this.ends > 0
-    this.turning = false
-    if (this.scheduled) queueMicrotask(this.turn)
+    let late = false
+    try {
+      do {
+        this.scheduled = true
+        this.stored.send()
+        const [submissions, ends] = [this.submissions, this.ends]
+        this.submissions = 0
+        this.ends = 0
+        const answer = this.native.turn(submissions, ends)
+        const n = answer & COUNT
+        this.work += n + 1
+        more = n === ROOM
+        for (let i = 0; i < n; i += 1) more = this.read(this.ready[i]) || more
+        if (!more) this.setHolds((answer & HOLDS) !== 0)
+        late = more && performance.now() - began > BURST_MS
+      } while (more && !late)
+    } finally {
+      // A defect that throws here must not end all turns to come.
+      this.scheduled = late || this.submissions > 0 || this.ends > 0
+      this.turning = false
+    }
+    if (late) setImmediate(this.turn)
+    else if (this.scheduled) queueMicrotask(this.turn)
     if (probe.state.on) probe.end()
     if (this.after.length > 0) this.runLater()
   }
@@ -277,7 +303,16 @@ class Lane {
   runLater() {
     const steps = this.after
     this.after = []
-    for (const step of steps) step()
+    for (const step of steps) {
+      try {
+        step()
+      } catch (error) {
+        // Nobody can be told but the process, and the steps behind this one belong to others.
+        process.nextTick(() => {
+          throw error
+        })
+      }
+    }
   }
 
   setHolds(holds) {
@@ -294,6 +329,7 @@ class Lane {
     let number = POLICIES.get(retry)?.get(this)
     if (number === undefined) {
       number = this.native.policy(JSON.stringify(retry.wire))
+      this.policies.register(retry, number)
       if (!POLICIES.has(retry)) POLICIES.set(retry, new WeakMap())
       POLICIES.get(retry).set(this, number)
     }

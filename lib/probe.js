@@ -1,32 +1,38 @@
 'use strict'
 
-// Owns one measurement, for the benchmark: how long the turns of an engine have kept the event loop busy in one
-// go, from the first turn to the point where the loop is let go.
+// Owns one measurement, for the benchmark: how long the library's own work has held the event loop in one go, that
+// is the sum of all turns between two points where the loop is let go. Handlers and callers that run in between are
+// not the library's work and do not count.
 
-const state = { on: false, max: 0, since: 0 }
+const state = { on: false, max: 0 }
+let sum = 0
+let since = 0
+let reset = false
 
 /** Begins to measure. */
 function enable() {
   state.on = true
   state.max = 0
-  state.since = 0
 }
 
 /** A turn begins. */
 function begin() {
-  if (state.since !== 0) return
-  state.since = performance.now()
+  since = performance.now()
+  if (reset) return
+  reset = true
   setImmediate(yielded)
 }
 
 /** A turn has ended. */
 function end() {
-  state.max = Math.max(state.max, performance.now() - state.since)
+  sum += performance.now() - since
+  state.max = Math.max(state.max, sum)
 }
 
 /** The loop has been let go. */
 function yielded() {
-  state.since = 0
+  sum = 0
+  reset = false
 }
 
 /** The longest time in milliseconds. */

@@ -6,19 +6,21 @@
 // a handler runs in the async context of `register`, never in that of whoever happened to enqueue; a report about a
 // run that has been taken back or settled meanwhile is dropped by the engine.
 
-const { RunContext, Snooze, TaskContext, closedError } = require('./context')
+const { RunContext, TaskContext, closedError, idAt, isSnooze } = require('./context')
 const { TaskError, describeFailure, isTaskError } = require('./errors')
 const { toMillis } = require('./duration')
-const { wrap } = require('./guarded')
+const { asks, wrap } = require('./guarded')
 const { STORED } = require('./words')
 const { serialize } = require('./payload')
 
 // What is sent at once at most: the text of a batch has to stay far below the longest string.
 const BATCH_TASKS = 4096
 const BATCH_CHARS = 1 << 20
-// Characters of an id made by the engine.
-const ID = 36
+// Entries of a start.
+const START = 7
 const NONE = Object.freeze({})
+// Waits under a token that was withdrawn: its number is free again only when the engine has answered.
+const NOBODY = () => {}
 // Bit of a token: its waiter does not wait any more.
 const WITHDRAWN = 0x80000000
 
@@ -41,9 +43,9 @@ class Batch {
     this.acked.catch(() => {})
   }
 
-  /** The id of a task. Ids made by the engine have one length, and come as one text. */
+  /** The id of a task. */
   idOf(at) {
-    return typeof this.ids === 'string' ? this.ids.slice(at * ID, at * ID + ID) : this.ids[at]
+    return idAt(this.ids, at)
   }
 
   /** Whether this push made the task; throws what was wrong with it. */
@@ -108,14 +110,15 @@ class Stored {
   /** Sends the batch that has been collected. */
   flush(prefix = '') {
     if (this.lines.length === 0) return
-    const { batch } = this
-    const text = prefix + this.lines.join('\n')
+    const { batch, lines } = this
     this.batch = new Batch()
     this.lines = []
     this.chars = 0
     batch.number = this.batchNo
     this.batchNo = (batch.number + 1) >>> 0
     try {
+      // All inputs of one `enqueueMany` may be more than the longest string.
+      const text = prefix + lines.join('\n')
       this.native.enqueue(batch.number, batch.size, text)
       this.batches.set(batch.number, batch)
     } catch (error) {
@@ -165,7 +168,7 @@ class Stored {
   /** Nobody waits under this token any more. */
   withdraw(token, batch, at) {
     if (this.waiters[token] === undefined) return
-    this.release(token)
+    this.waiters[token] = NOBODY
     this.ask((token | WITHDRAWN) >>> 0, batch.number, at)
   }
 
@@ -211,9 +214,10 @@ class Stored {
   fetch() {
     const mail = JSON.parse(this.native.mail())
     if (mail.acks !== undefined) for (const ack of mail.acks) this.acknowledge(ack)
-    if (mail.starts !== undefined) this.lane.later(() => this.begin(mail.starts))
+    // A start may have the slot of a run that is stopped.
     if (mail.stops !== undefined) this.lane.later(() => this.stop(mail.stops))
-    if (mail.ends !== undefined) for (const end of mail.ends) this.end(end)
+    if (mail.starts !== undefined) this.lane.later(() => this.begin(mail.starts, mail.ids))
+    if (mail.ends !== undefined) this.end(mail.ends)
     if (mail.events !== undefined) this.lane.later(() => this.listener?.(mail.events))
     if (mail.replies !== undefined) for (const reply of mail.replies) this.reply(reply)
     return mail.more === 1
@@ -221,7 +225,7 @@ class Stored {
 
   acknowledge([number, ids, found, errors]) {
     const batch = this.batches.get(number)
-    this.batches.delete(number)
+    if (!this.batches.delete(number)) return
     batch.ids = ids
     if (found.length > 0) batch.found = new Set(found)
     if (errors.length > 0) batch.errors = new Map(errors.map(([at, error]) => [at, storeError(error)]))
@@ -229,11 +233,17 @@ class Stored {
     this.dropped.register(batch, number)
   }
 
-  end([token, failed, value, id]) {
-    const resolve = this.waiters[token]
-    if (resolve === undefined) return
-    this.release(token)
-    resolve(failed === 0 ? value : Promise.reject(storeError(value, id)))
+  // Triples of a token, whether the task failed, and its output or `[error, id]`.
+  end(ends) {
+    for (let i = 0; i < ends.length; i += 3) {
+      const token = ends[i]
+      const resolve = this.waiters[token]
+      if (resolve === undefined) continue
+      this.release(token)
+      if (resolve === NOBODY) continue
+      const value = ends[i + 2]
+      resolve(ends[i + 1] === 0 ? value : Promise.reject(storeError(...value)))
+    }
   }
 
   reply([number, failed, value]) {
@@ -243,17 +253,35 @@ class Stored {
     else request?.reject(storeError(value))
   }
 
-  begin(starts) {
-    for (const start of starts) {
-      const definition = this.definitions[start[2]]
-      definition.resource.runInAsyncScope(this.run, this, definition, start)
+  // Runs of one kind that follow each other enter its async context once.
+  begin(starts, ids) {
+    let from = 0
+    while (from < starts.length) {
+      const kind = starts[from + 2]
+      let to = from + START
+      while (to < starts.length && starts[to + 2] === kind) to += START
+      const definition = this.definitions[kind]
+      definition.resource.runInAsyncScope(this.beginAll, this, definition, starts, from, to, ids)
+      from = to
     }
   }
 
-  async run(definition, [slot, run, , attempt, maxAttempts, id, , metadata, input]) {
+  beginAll(definition, starts, from, to, ids) {
+    for (let i = from; i < to; i += START) this.run(definition, starts, i, ids)
+  }
+
+  // One run: slot, run, kind, attempt, attempts, metadata, input.
+  async run(definition, starts, i, ids) {
+    const slot = starts[i]
+    const run = starts[i + 1]
     if (!this.native.begin(slot, run)) return
+    const attempt = starts[i + 3]
+    const maxAttempts = starts[i + 4]
+    const input = starts[i + 6]
     const { name } = definition
-    const context = new TaskContext(this.lane.stopped, slot, run, attempt, maxAttempts, id, name, metadata ?? NONE)
+    const metadata = starts[i + 5] ?? NONE
+    const { stopped } = this.lane
+    const context = new TaskContext(stopped, slot, run, attempt, maxAttempts, name, metadata, ids, i / START)
     const at = slot & ~STORED
     this.contexts[at] = context
     let end
@@ -262,7 +290,7 @@ class Stored {
       const output = await definition.handler(checked, context)
       end = `o${serialize(output, 'result', undefined, this.lane.maxPayload)}`
     } catch (error) {
-      end = ending(error, definition.retry, attempt)
+      end = ending(error, attempt < maxAttempts ? definition.retry : undefined, attempt)
     }
     if (this.contexts[at] === context) this.contexts[at] = undefined
     if (this.ends + 2 > this.ended.length) this.sendReports()
@@ -288,7 +316,7 @@ class Stored {
     const error = closedError()
     for (const batch of this.batches.values()) batch.reject(error)
     this.batch.reject(error)
-    for (const resolve of this.waiters) resolve?.(Promise.reject(error))
+    for (const resolve of this.waiters) if (resolve !== NOBODY) resolve?.(Promise.reject(error))
     for (const request of this.requests.values()) request.reject(error)
     this.batches.clear()
     this.requests.clear()
@@ -296,18 +324,19 @@ class Stored {
   }
 }
 
-// What a handler threw, as a line of a report.
+// What a handler threw, as a line of a report; `retry` only where there is a run left.
 function ending(error, retry, attempt) {
-  if (error instanceof Snooze) return `s${error.delay}`
+  if (isSnooze(error)) return `s${error.delay}`
   const { name, message, stack, code } = describeFailure(error)
   const failure = { name, message, stack, code }
   try {
     const known = isTaskError(error)
     if (known && !error.retryable) failure.fatal = true
     if (known && error.retryAfter !== undefined) failure.retryAfter = toMillis(error.retryAfter, 'retryAfter')
+    if (retry === undefined || failure.fatal || !asks(retry)) return `e${JSON.stringify(failure)}`
     const view = known ? error : wrap(error)
-    if (retry?.retryIf !== undefined && !retry.retryIf(view)) failure.fatal = true
-    if (retry?.next !== undefined && failure.retryAfter === undefined) {
+    if (retry.retryIf !== undefined && !retry.retryIf(view)) failure.fatal = true
+    if (retry.next !== undefined && failure.retryAfter === undefined) {
       const delay = retry.next(view, attempt)
       if (delay === false) failure.fatal = true
       else failure.retryAfter = toMillis(delay, 'delay of RetryPolicy.custom()')

@@ -37,8 +37,11 @@ const Done = Object.freeze({
 /** Flags of a submitted word; each is followed by its words, in this order. */
 const Submit = Object.freeze({ PRIORITY: 1, TIMEOUT: 2, POLICY: 4, KIND: 8 })
 
+/** Bit of a policy: after a timeout too, the shim decides. */
+const ASKS = 0x80000000
+
 /** Of what `turn` returns: the number of words, and whether the engine has work that must not be left. */
 const COUNT = 0xffff
 const HOLDS = 0x10000
 
-module.exports = { COUNT, Done, HOLDS, Ready, SLOT, STORED, Submit }
+module.exports = { ASKS, COUNT, Done, HOLDS, Ready, SLOT, STORED, Submit }

@@ -13,7 +13,7 @@ use crate::time::Millis;
 #[non_exhaustive]
 pub enum TaskError {
     /// The handler failed and no attempt is left.
-    #[error("{0}")]
+    #[error(transparent)]
     Failed(Arc<Failure>),
     /// The last attempt did not end in time.
     #[error("the attempt did not end within {0} ms")]

@@ -10,8 +10,8 @@ use task::store::faulty::{Fault, Faulty};
 use task::store::memory::MemoryStore;
 use task::store::suite::{Fixture, check};
 use task::store::{
-    Advance, Amend, Amended, Answer, Cell, Counts, Due, NodeId, Page, Pulse, Push, Pushed, Query, Refusal, Retention,
-    Store, Swap, Target, Turn,
+    Advance, Amend, Amended, Answer, Cell, Counts, Due, NodeId, Page, Pulse, Push, Pushed, Query, Refusal,
+    Retention, Store, Swap, Target, Turn,
 };
 use task::task::{Claimed, Name, Record, TaskId};
 use task::time::{ManualClock, Millis};

@@ -17,7 +17,7 @@ use crate::time::Millis;
 use super::mail::Ack;
 use super::options::Definition;
 use super::session::Session;
-use super::refused;
+use super::{malformed, refused};
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -69,6 +69,9 @@ impl Session {
         if self.engine.is_closing() {
             return Err(refused(&TaskError::Closed));
         }
+        if size as usize > text.len() {
+            return Err(malformed("more tasks than text"));
+        }
         let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let max_waiting = self.max_queue;
         let pushes = move || read(&definitions, &text, max_waiting);
@@ -76,8 +79,11 @@ impl Session {
         let reply = move |answers: std::result::Result<Vec<PushResult>, TaskError>| {
             let ack = Ack::new(batch, size as usize, answers);
             if let Some(engine) = engine.upgrade() {
-                let mut watch = engine.watch();
-                ack.ids().for_each(|id| watch.hold(id.clone()));
+                // In small portions: the loop of the host may wait for this lock.
+                for tasks in ack.pushed().collect::<Vec<_>>().chunks(64) {
+                    let mut watch = engine.watch();
+                    tasks.iter().for_each(|task| watch.hold(task.id.clone(), task.created));
+                }
             }
             post.acknowledge(ack);
             wake.wake();
@@ -89,7 +95,11 @@ impl Session {
 
 type Definitions = Arc<Vec<Arc<Definition>>>;
 
-fn read(definitions: &Definitions, text: &str, max_waiting: Option<u64>) -> std::result::Result<Vec<Push>, TaskError> {
+fn read(
+    definitions: &Definitions,
+    text: &str,
+    max_waiting: Option<u64>,
+) -> std::result::Result<Vec<Push>, TaskError> {
     let (together, text) = text.strip_prefix("*\n").map_or((false, text), |rest| (true, rest));
     let mut lines = text.split('\n');
     let mut specs = Vec::new();

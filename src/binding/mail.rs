@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::engine::{Event, Final, PushResult, Start, Stop, What};
+use crate::engine::{Event, Notice, PushResult, Start, Stop, What};
 use crate::error::TaskError;
 use crate::store::Pushed;
 use crate::task::{Attempt, TaskId, Text};
@@ -48,14 +48,16 @@ impl Ack {
         let tasks = match answers.map(<[PushResult; 1]>::try_from) {
             Err(error) | Ok(Ok([Err(error)])) => all(error),
             Ok(Ok([Ok(pushed)])) => pushed.into_iter().map(Ok).collect(),
-            Ok(Err(answers)) => answers.into_iter().map(|answer| answer.map(|mut pushed| pushed.remove(0))).collect(),
+            Ok(Err(answers)) => {
+                answers.into_iter().map(|answer| answer.map(|mut pushed| pushed.remove(0))).collect()
+            }
         };
         let id = |task: &Result<Pushed, TaskError>| Some(task.as_ref().ok()?.id.clone());
         Self { batch, held: tasks.iter().map(id).collect(), tasks }
     }
 
-    pub fn ids(&self) -> impl Iterator<Item = &TaskId> {
-        self.tasks.iter().filter_map(|task| task.as_ref().ok()).map(|pushed| &pushed.id)
+    pub fn pushed(&self) -> impl Iterator<Item = &Pushed> {
+        self.tasks.iter().filter_map(|task| task.as_ref().ok())
     }
 }
 
@@ -108,9 +110,14 @@ impl Session {
             (starts, std::mem::take(&mut core.outbox.stops), core.events.take(MANY))
         };
         list(&mut text, "starts", &starts, write_start);
+        if !starts.is_empty() {
+            text.push_str("\"ids\":");
+            write_ids(&mut text, starts.iter().map(|start| Some(&start.spec.id)));
+            text.push(',');
+        }
         list(&mut text, "stops", &stops, |text, stop| write_stop(text, stop));
         let ends = self.take_ends(&mut more);
-        list(&mut text, "ends", &ends, |text, (token, end)| write_end(text, *token, end));
+        list(&mut text, "ends", &ends, write_end);
         let now = (wall_clock(), self.engine.now());
         list(&mut text, "events", &events, |text, event| write_event(text, event, now));
         more |= events.len() == MANY;
@@ -118,7 +125,7 @@ impl Session {
         text
     }
 
-    fn take_ends(&self, more: &mut bool) -> Vec<(u32, Final)> {
+    fn take_ends(&self, more: &mut bool) -> Vec<Notice> {
         let mut watch = self.engine.watch();
         let (mut ends, mut bytes) = (Vec::new(), 0);
         while bytes < FULL && ends.len() < MANY {
@@ -126,8 +133,8 @@ impl Session {
             if next.is_empty() {
                 break;
             }
-            bytes +=
-                next.iter().map(|(_, end)| end.as_ref().map_or(256, |output| output.len())).sum::<usize>();
+            let size = |notice: &Notice| notice.outcome.as_ref().map_or(256, |output| output.len());
+            bytes += next.iter().map(size).sum::<usize>();
             ends.append(&mut next);
         }
         *more |= watch.has_notices();
@@ -175,7 +182,7 @@ fn list<T>(text: &mut String, name: &str, items: &[T], mut write_item: impl FnMu
 /// `[batch, ids, [index of a task that was there before, ...], [[index, error], ...]]`
 fn write_ack(text: &mut String, ack: &Ack) {
     let _ = write!(text, "[{},", ack.batch);
-    write_ids(text, ack);
+    write_ids(text, ack.tasks.iter().map(|task| task.as_ref().ok().map(|pushed| &pushed.id)));
     text.push_str(",[");
     let found =
         ack.tasks.iter().enumerate().filter(|(_, task)| task.as_ref().is_ok_and(|pushed| !pushed.created));
@@ -194,19 +201,19 @@ fn write_ack(text: &mut String, ack: &Ack) {
 }
 
 /// One text where all ids were made by the engine and have its length; otherwise a list.
-fn write_ids(text: &mut String, ack: &Ack) {
+fn write_ids<'a>(text: &mut String, ids: impl Iterator<Item = Option<&'a TaskId>> + Clone) {
     let plain = |id: &TaskId| id.as_str().len() == TaskId::LENGTH && id.as_str().bytes().all(is_plain);
-    if ack.tasks.iter().all(|task| task.as_ref().is_ok_and(|pushed| plain(&pushed.id))) {
+    if ids.clone().all(|id| id.is_some_and(plain)) {
         text.push('"');
-        ack.ids().for_each(|id| text.push_str(id.as_str()));
+        ids.flatten().for_each(|id| text.push_str(id.as_str()));
         text.push('"');
         return;
     }
-    for (at, task) in ack.tasks.iter().enumerate() {
+    for (at, id) in ids.enumerate() {
         text.push(if at > 0 { ',' } else { '[' });
-        match task {
-            Ok(pushed) => quote(text, pushed.id.as_str()),
-            Err(_) => text.push_str("null"),
+        match id {
+            Some(id) => quote(text, id.as_str()),
+            None => text.push_str("null"),
         }
     }
     text.push(']');
@@ -216,15 +223,12 @@ fn is_plain(byte: u8) -> bool {
     (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\'
 }
 
-/// `[slot, run, kind, attempt, attempts, id, queue, metadata, input]`
+/// `slot, run, kind, attempt, attempts, metadata, input`: one list for all starts, since a list for each is
+/// garbage for the loop.
 fn write_start(text: &mut String, start: &Start) {
     let Start { slot, run, kind, attempt, spec } = start;
-    let _ = write!(text, "[{slot},{run},{kind},{attempt},{},", spec.retry.attempts);
-    quote(text, spec.id.as_str());
-    text.push(',');
-    quote(text, &spec.queue);
     let metadata = spec.metadata.as_deref().unwrap_or("null");
-    let _ = write!(text, ",{metadata},{}]", spec.input);
+    let _ = write!(text, "{slot},{run},{kind},{attempt},{},{metadata},{}", spec.retry.attempts, spec.input);
 }
 
 /// `[slot, run, code, text]`
@@ -239,15 +243,19 @@ fn write_stop(text: &mut String, (slot, run, stop): &(u32, u32, Stop)) {
     text.push(']');
 }
 
-/// `[token, 0, output]` or `[token, 1, error]`
-fn write_end(text: &mut String, token: u32, end: &Final) {
-    match end {
+/// `token, 0, output` or `token, 1, [error, id]`: one list for all ends.
+fn write_end(text: &mut String, Notice { token, id, outcome }: &Notice) {
+    match outcome {
         Ok(output) => {
-            let _ = write!(text, "[{token},0,{output}]");
+            let _ = write!(text, "{token},0,{output}");
         }
         Err(error) => {
-            let _ = write!(text, "[{token},1,");
+            let _ = write!(text, "{token},1,[");
             write_error(text, error);
+            if let Some(id) = id {
+                text.push(',');
+                quote(text, id.as_str());
+            }
             text.push(']');
         }
     }
@@ -294,7 +302,7 @@ fn write_event(text: &mut String, event: &Event, (wall, mono): (u64, u64)) {
             write_attempt(text, error);
             let _ = write!(text, ",\"willRetry\":{}", retry_in.is_some());
             if let Some(delay) = retry_in {
-                let _ = write!(text, ",\"retryAt\":{}", at + delay);
+                let _ = write!(text, ",\"retryAt\":{}", at.saturating_add(*delay));
             }
         }
         _ => {}

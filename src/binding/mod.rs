@@ -60,14 +60,18 @@ pub fn open<'env>(
     let mut add = Functions { env, object: &mut functions, session };
     add.add("turn", move |session, call| session.turn(&mut arrays.borrow_mut(), call.get(0)?, call.get(1)?))?;
     add.add("begin", |session, call| Ok(session.begin(call.get(0)?, call.get(1)?)))?;
+    add.add("finish", |session, call| Ok(session.finish(call.get(0)?, call.get(1)?)))?;
     add.add("stopped", |session, call| Ok(session.stopped(call.get(0)?, call.get(1)?)))?;
     add.add("mail", |session, _| Ok(session.mail()))?;
-    add.add("report", move |session, call| session.report(upto(&ended, call.get(0)?)?, &call.get::<String>(1)?))?;
+    add.add("report", move |session, call| {
+        session.report(upto(&ended, call.get(0)?)?, &call.get::<String>(1)?)
+    })?;
     add.add("enqueue", |session, call| session.enqueue(call.get(0)?, call.get(1)?, call.get(2)?))?;
     add.add("watch", move |session, call| Ok(session.watch(upto(&asked, call.get(0)?)?)))?;
     add.add("forget", |session, call| Ok(session.forget(call.get(0)?)))?;
     add.add("define", |session, call| session.define(&call.get::<String>(0)?))?;
     add.add("policy", |session, call| session.policy(&call.get::<String>(0)?))?;
+    add.add("dropPolicy", |session, call| Ok(session.drop_policy(call.get(0)?)))?;
     add.add("request", |session, call| session.request(call.get(0)?, &call.get::<String>(1)?))?;
     add.add("start", |session, _| Ok(session.engine.start()))?;
     add.add("pause", |session, call| Ok(session.pause(call.get(0)?)))?;

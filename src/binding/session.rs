@@ -56,22 +56,36 @@ impl Session {
     /// Makes a retry policy for local tasks known; gives its number.
     pub fn policy(&self, text: &str) -> Result<u32> {
         let policy: RetryPolicy = serde_json::from_str(text).map_err(malformed)?;
-        Ok(u32::from(self.engine.core().add_policy(policy)))
+        Ok(self.engine.core().add_policy(policy))
+    }
+
+    /// Nothing in JavaScript has this policy any more.
+    pub fn drop_policy(&self, number: u32) {
+        self.engine.core().drop_policy(number);
     }
 
     /// The handler of a run is about to be called; false if it was taken back.
     pub fn begin(&self, slot: u32, run: u32) -> bool {
         let now = self.engine.now();
-        let (begun, wake_at) = {
+        let (begun, wake_at, heard) = {
             let mut core = self.engine.core();
             let begun = match slot & STORED {
                 0 => core.begin_local(slot, run, now),
                 _ => core.begin_stored(slot, run, now),
             };
-            (begun, core.wake_at())
+            (begun, core.wake_at(), begun && core.events.is_listening())
         };
         self.engine.expect(wake_at);
+        if heard {
+            self.engine.nudge();
+        }
         begun
+    }
+
+    /// The handler of a closure's run has ended and its outcome will be reported; false if the engine has
+    /// ended the run before, and a word says so soon.
+    pub fn finish(&self, slot: u32, run: u32) -> bool {
+        self.engine.core().finish_local(slot, run)
     }
 
     /// What `ctx.cancelled` says.
@@ -187,6 +201,6 @@ struct Thrown {
 impl From<Thrown> for Failure {
     fn from(thrown: Thrown) -> Self {
         let Thrown { name, message, code, stack, fatal, retry_after } = thrown;
-        Self { name, message, code, stack, fatal, retry_after }
+        Self { name, message, code, stack, fatal, retry_after, original: None }
     }
 }

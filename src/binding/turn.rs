@@ -7,8 +7,8 @@ use napi::bindgen_prelude::Uint32Array;
 
 use crate::engine::{Core, Done, MAX_SLOTS, Submission, Word};
 
-use super::{malformed, upto};
 use super::session::Session;
+use super::{malformed, upto};
 
 pub(super) struct Arrays {
     pub submitted: Uint32Array,
@@ -23,6 +23,8 @@ const PRIORITY: u32 = 1;
 const TIMEOUT: u32 = 2;
 const POLICY: u32 = 4;
 const KIND: u32 = 8;
+/// Bit of a policy: after a timeout too, the host decides.
+const ASKS: u32 = 1 << 31;
 
 impl Session {
     /// Takes what was submitted and done, starts what may start; gives the number of words in `ready`.
@@ -33,16 +35,23 @@ impl Session {
         // SAFETY: JavaScript does not run while this call does, and no other thread knows the array.
         let ready = unsafe { ready.as_mut() };
         let now = self.engine.now();
-        let (n, wake_at, calm, stored) = {
+        let (n, wake_at, calm, stored, holds) = {
             let mut core = self.engine.core();
-            core.host_turned(now);
+            if core.host_turned(now) {
+                self.engine.nudge();
+            }
             take_done(&mut core, ends, now)?;
             take_submitted(&mut core, submissions)?;
             core.poll(now);
             let n = fill(&mut core, ready);
+            // Closures have made room for stored tasks.
+            if done > 0 && core.is_to_look(now) {
+                self.engine.nudge();
+            }
             let mail =
                 !core.outbox.starts.is_empty() || !core.outbox.stops.is_empty() || !core.events.is_empty();
-            (n, core.wake_at(), core.local_live() == 0 && done > 0, mail)
+            let calm = core.local_live() == 0 && done > 0;
+            (n, core.wake_at(), calm, mail, self.engine.holds(&core))
         };
         if calm {
             self.engine.calm();
@@ -54,7 +63,7 @@ impl Session {
             ready[n as usize] = MAIL << 28;
             n += 1;
         }
-        Ok(if self.engine.holds() { n | HOLDS } else { n })
+        Ok(if holds { n | HOLDS } else { n })
     }
 }
 
@@ -74,10 +83,15 @@ fn take_submitted(core: &mut Core, words: &[u32]) -> Result<()> {
             task.timeout = Some(long(next()?, next()?));
         }
         if flags & POLICY != 0 {
-            task.policy = Some(next()? as u16);
+            let word = next()?;
+            task.asks = word & ASKS != 0;
+            task.policy = Some(word & !ASKS);
         }
         if flags & KIND != 0 {
             task.kind = Some(next()?);
+        }
+        if !core.takes(&task) {
+            return Err(malformed("a task that cannot be submitted"));
         }
         core.submit(task);
     }

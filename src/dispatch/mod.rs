@@ -17,9 +17,9 @@ pub use ready::Entry;
 use ready::{Rank, ReadyQueue};
 
 /// A lane of this dispatcher.
-pub type LaneId = u16;
+pub type LaneId = u32;
 /// A gate of this dispatcher.
-pub type GateId = u16;
+pub type GateId = u32;
 
 /// The lane without gates of its own.
 pub const OPEN_LANE: LaneId = 0;
@@ -71,7 +71,7 @@ impl Dispatcher {
     /// Adds a gate.
     pub fn add_gate(&mut self, gate: Gate) -> GateId {
         self.gates.push(gate);
-        GateId::try_from(self.gates.len() - 1).expect("kinds and queues are bounded by the binding")
+        (self.gates.len() - 1) as GateId
     }
 
     /// The lane behind these gates.
@@ -80,7 +80,7 @@ impl Dispatcher {
             return lane as LaneId;
         }
         self.lanes.push(Lane { gates: gates.to_vec(), ..Lane::default() });
-        LaneId::try_from(self.lanes.len() - 1).expect("kinds and queues are bounded by the binding")
+        (self.lanes.len() - 1) as LaneId
     }
 
     /// Stops or resumes starting.
@@ -105,8 +105,8 @@ impl Dispatcher {
 
     /// How many more could start now in this lane, whatever the total.
     pub fn room_in(&self, lane: LaneId, now: Millis) -> Room {
-        let gates = self.lanes[usize::from(lane)].gates.iter();
-        gates.fold(Room::OPEN, |room, gate| room.and(self.gates[usize::from(*gate)].room(now)))
+        let gates = self.lanes[lane as usize].gates.iter();
+        gates.fold(Room::OPEN, |room, gate| room.and(self.gates[*gate as usize].room(now)))
     }
 
     /// A task is ready, behind its equals; returns its arrival, by which it can keep its place.
@@ -124,7 +124,7 @@ impl Dispatcher {
 
     fn insert(&mut self, lane: LaneId, rank: Rank, entry: Entry) {
         self.waiting += 1;
-        self.lanes[usize::from(lane)].ready.push(rank, entry);
+        self.lanes[lane as usize].ready.push(rank, entry);
         if lane != OPEN_LANE {
             self.list(lane);
         }
@@ -148,7 +148,7 @@ impl Dispatcher {
                 poll.reopens_at = poll.reopens_at.into_iter().chain(room.reopens_at).min();
                 continue;
             }
-            let (_, entry) = self.lanes[usize::from(lane)].ready.pop().expect("a listed lane has a task");
+            let (_, entry) = self.lanes[lane as usize].ready.pop().expect("a listed lane has a task");
             self.waiting -= 1;
             if lane != OPEN_LANE {
                 self.list(lane);
@@ -165,7 +165,7 @@ impl Dispatcher {
 
     /// The lane whose first task is the best of all.
     fn next_lane(&self) -> Option<LaneId> {
-        let plain = self.lanes[usize::from(OPEN_LANE)].ready.first();
+        let plain = self.lanes[OPEN_LANE as usize].ready.first();
         match (plain, self.open.first()) {
             (Some(plain), Some((gated, lane))) => Some(if plain <= *gated { OPEN_LANE } else { *lane }),
             (Some(_), None) => Some(OPEN_LANE),
@@ -179,9 +179,9 @@ impl Dispatcher {
         if lane == OPEN_LANE {
             return;
         }
-        let gates = self.lanes[usize::from(lane)].gates.clone();
+        let gates = self.lanes[lane as usize].gates.clone();
         for gate in &gates {
-            self.gates[usize::from(*gate)].give();
+            self.gates[*gate as usize].give();
         }
         for other in 1..self.lanes.len() {
             if self.lanes[other].gates.iter().any(|gate| gates.contains(gate)) {
@@ -192,23 +192,23 @@ impl Dispatcher {
 
     fn take(&mut self, lane: LaneId) {
         self.total.take();
-        for gate in &self.lanes[usize::from(lane)].gates {
-            self.gates[usize::from(*gate)].take();
+        for gate in &self.lanes[lane as usize].gates {
+            self.gates[*gate as usize].take();
         }
     }
 
     /// Enters a lane under its first task, or takes it out when it has none.
     fn list(&mut self, lane: LaneId) {
-        let first = self.lanes[usize::from(lane)].ready.first();
-        if self.lanes[usize::from(lane)].listed != first {
+        let first = self.lanes[lane as usize].ready.first();
+        if self.lanes[lane as usize].listed != first {
             self.unlist(lane);
-            self.lanes[usize::from(lane)].listed = first;
+            self.lanes[lane as usize].listed = first;
             self.open.extend(first.map(|rank| (rank, lane)));
         }
     }
 
     fn unlist(&mut self, lane: LaneId) {
-        if let Some(rank) = self.lanes[usize::from(lane)].listed.take() {
+        if let Some(rank) = self.lanes[lane as usize].listed.take() {
             self.open.remove(&(rank, lane));
         }
     }

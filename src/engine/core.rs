@@ -12,6 +12,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use slab::Slab;
+
 use crate::dispatch::{Dispatcher, Entry, GateId, LaneId, OPEN_LANE};
 use crate::policy::{Gate, RetryPolicy};
 use crate::store::{LaneClaim, NodeId, Rate};
@@ -19,7 +21,7 @@ use crate::task::{Name, Rules};
 use crate::time::Millis;
 
 use super::event::Events;
-use super::local::LocalRun;
+use super::local::{LocalRun, Submission};
 use super::stored::Stored;
 use super::timers::{Alarm, Timers};
 
@@ -102,7 +104,7 @@ impl Kind {
 /// Number of a registered kind.
 pub type KindId = u32;
 /// Number of a registered retry policy.
-pub type PolicyId = u16;
+pub type PolicyId = u32;
 
 /// Bit of a slot number that tells stored runs from local ones.
 pub const STORED: u32 = 1 << 27;
@@ -183,7 +185,7 @@ pub struct Core {
     kind_gates: Vec<Option<GateId>>,
     queue_gates: HashMap<Name, GateId>,
     lanes: HashMap<(KindId, Name), LaneId>,
-    pub(super) policies: Vec<RetryPolicy>,
+    pub(super) policies: Slab<RetryPolicy>,
     pub(super) local: Vec<LocalRun>,
     pub(super) local_live: u32,
     pub(super) stored: Stored,
@@ -217,7 +219,7 @@ impl Core {
             kind_gates: Vec::new(),
             queue_gates,
             lanes: HashMap::new(),
-            policies: Vec::new(),
+            policies: Slab::new(),
             local: Vec::new(),
             local_live: 0,
             stored: Stored::default(),
@@ -236,7 +238,7 @@ impl Core {
     /// Adds a kind that this node can run, or changes it.
     pub fn add_kind(&mut self, kind: Kind) -> KindId {
         let gate = kind.per_node.map(|limit| self.dispatcher.add_gate(Gate::concurrency(limit)));
-        self.stored.dry = false;
+        self.stored.look();
         if let Some(&id) = self.kind_of.get(&kind.name) {
             self.claimable.retain(|other| *other != id);
             self.claimable.extend(kind.handled.then_some(id));
@@ -255,11 +257,19 @@ impl Core {
 
     /// Adds a retry policy for local runs.
     pub fn add_policy(&mut self, policy: RetryPolicy) -> PolicyId {
-        if let Some(known) = self.policies.iter().position(|known| *known == policy) {
-            return known as PolicyId;
-        }
-        self.policies.push(policy);
-        PolicyId::try_from(self.policies.len() - 1).expect("the caller bounds the number of policies")
+        self.policies.insert(policy) as PolicyId
+    }
+
+    /// No run has this policy any more, and none will.
+    pub fn drop_policy(&mut self, policy: PolicyId) {
+        self.policies.try_remove(policy as usize);
+    }
+
+    /// It can be submitted: a slot that is free and next to others, a policy and a kind that are known.
+    pub fn takes(&self, task: &Submission) -> bool {
+        self.has_room_for(task.slot)
+            && task.policy.is_none_or(|policy| self.policies.contains(policy as usize))
+            && task.kind.is_none_or(|kind| (kind as usize) < self.kinds.len())
     }
 
     /// There is a handler for this kind here.
@@ -290,16 +300,18 @@ impl Core {
     /// Stops or resumes starting, of local and of stored tasks.
     pub fn set_paused(&mut self, paused: bool) {
         self.dispatcher.set_paused(paused);
-        self.stored.dry = false;
+        self.stored.look();
     }
 
-    /// The host has shown that its loop runs.
-    pub fn host_turned(&mut self, now: Millis) {
-        if self.host_called_at.take().is_some() && self.stored.host_stalled {
-            self.stored.host_stalled = false;
-            self.stored.dry = false;
-        }
+    /// The host has shown that its loop runs; true if it had been silent for so long that nothing was claimed.
+    pub fn host_turned(&mut self, now: Millis) -> bool {
+        self.host_called_at = None;
         self.host_seen_at = now;
+        let is_back = std::mem::take(&mut self.stored.host_stalled);
+        if is_back {
+            self.stored.look();
+        }
+        is_back
     }
 
     /// Something waits in the outbox and the host has been called for it.
@@ -309,7 +321,7 @@ impl Core {
 
     /// Starts what may start.
     pub fn poll(&mut self, now: Millis) {
-        if self.closing != Closing::No || self.abandoned >= self.config.max_abandoned {
+        if self.closing != Closing::No || self.abandoned > self.config.max_abandoned {
             return;
         }
         let mut started = std::mem::take(&mut self.stored.scratch);
@@ -330,7 +342,7 @@ impl Core {
 
     /// Fires what is due, looks after the host, moves a close along, and starts what may start.
     pub fn tick(&mut self, now: Millis) {
-        while let Some((alarm, stamp)) = self.timers.due(now) {
+        while let Some((alarm, stamp)) = self.due_timer(now) {
             match alarm {
                 Alarm::Timeout(slot) if slot & STORED == 0 => self.local_timeout(slot, stamp, now),
                 Alarm::Backoff(slot) => self.local_again(slot, stamp),
@@ -362,6 +374,9 @@ impl Core {
     /// A handler that had been given up has ended after all.
     pub fn late_end(&mut self) {
         self.abandoned = self.abandoned.saturating_sub(1);
+        if self.abandoned == self.config.max_abandoned {
+            self.stored.look();
+        }
     }
 
     /// Local tasks that wait or run.
@@ -374,14 +389,21 @@ impl Core {
         self.local_live == 0 && self.stored.is_quiet()
     }
 
-    /// Something here needs a process that stays alive: a timer, or stored work under way.
-    pub fn holds_process(&self) -> bool {
+    /// Something here needs a process that stays alive: a timer, or stored work under way or about to be
+    /// claimed.
+    pub fn holds_process(&self, now: Millis) -> bool {
         let draining = matches!(self.closing, Closing::Draining { .. });
-        self.armed_timers() || draining || !self.stored.is_quiet()
+        self.armed_timers() || draining || !self.stored.is_quiet() || self.is_to_look(now)
+    }
+
+    /// The store may have something for the slots that are free, and has not been asked yet.
+    pub fn is_to_look(&self, now: Millis) -> bool {
+        let open = self.stored.started && self.closing == Closing::No;
+        open && self.stored.unseen && self.dispatcher.room(now).slots > 0
     }
 
     fn armed_timers(&self) -> bool {
-        self.local_live > 0 && self.timers.next_at().is_some()
+        self.local_live > 0 && !self.timers.is_idle()
     }
 
     /// Begins to close: what waits locally is refused, what runs gets `grace`.

@@ -13,8 +13,9 @@ use crate::task::TaskId;
 use crate::time::Millis;
 
 use super::core::Closing;
-use super::engine::{PushBatch, PushReply, Shared, lock, push_error};
+use super::engine::{PushBatch, PushReply, PushResult, Shared, lock, push_error};
 use super::event::{Event, What};
+use super::stored::accepted;
 use super::watch::{final_of, final_of_end};
 
 /// Time between two beats.
@@ -23,6 +24,8 @@ const BEAT: Millis = 500;
 const ORPHANS: usize = 1000;
 /// Ended tasks after which retention is looked at.
 const PRUNE_AFTER: usize = 500;
+/// What is done under a lock that the host may wait for.
+const PORTION: usize = 64;
 /// Longest pause after a failure of the store.
 const MAX_PAUSE: Millis = 1000;
 
@@ -33,8 +36,16 @@ struct Drive {
     quiet: bool,
 }
 
-/// Runs until the engine is gone.
-pub(super) async fn drive(shared: Arc<Shared>) {
+/// Drives until the engine is gone. A panic is a defect, of ours or of a store: what it interrupted is
+/// refused or made again, and the engine goes on.
+pub(super) async fn keep_driving(shared: Arc<Shared>) {
+    while let Err(error) = tokio::spawn(drive(shared.clone())).await {
+        tracing::error!(target: "task::engine", %error, "the driver failed and starts again");
+        tokio::time::sleep(Duration::from_millis(MAX_PAUSE)).await;
+    }
+}
+
+async fn drive(shared: Arc<Shared>) {
     let mut drive = Drive { beat_at: 0, ended: 0, pause: 0, quiet: true };
     let mut changed = shared.store.changed();
     while !shared.gone.load(Ordering::SeqCst) {
@@ -43,7 +54,7 @@ pub(super) async fn drive(shared: Arc<Shared>) {
         drive.tell_calm(&shared);
         if failed {
             drive.pause = (drive.pause * 2).clamp(10, MAX_PAUSE);
-            tokio::time::sleep(Duration::from_millis(drive.pause)).await;
+            rest(&shared, drive.pause).await;
             continue;
         }
         drive.pause = 0;
@@ -52,8 +63,9 @@ pub(super) async fn drive(shared: Arc<Shared>) {
         }
         let wake_at = drive.wake_at(&shared);
         shared.planned.store(wake_at.unwrap_or(u64::MAX), Ordering::Relaxed);
-        // Whoever set an earlier deadline just before the store above was seen by nobody.
-        let wake_at = drive.wake_at(&shared).or(wake_at);
+        // Whoever set an earlier deadline just before the line above was seen by nobody.
+        // The sooner of the two: one set since may lie beyond what is planned, and then wakes nobody either.
+        let wake_at = [wake_at, drive.wake_at(&shared)].into_iter().flatten().min();
         tokio::select! {
             () = shared.nudge.notified() => {}
             () = sleep_until(&shared, wake_at) => {}
@@ -63,6 +75,26 @@ pub(super) async fn drive(shared: Arc<Shared>) {
             }
         }
         shared.planned.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Waits while the store fails; what has a moment is not late for that.
+async fn rest(shared: &Shared, length: Millis) {
+    let end = shared.now().saturating_add(length);
+    while shared.now() < end && !shared.gone.load(Ordering::SeqCst) {
+        let at = shared.core().wake_at().map_or(end, |at| at.min(end));
+        shared.planned.store(at, Ordering::Relaxed);
+        let at = shared.core().wake_at().map_or(at, |sooner| sooner.min(at));
+        tokio::select! {
+            () = shared.nudge.notified() => {}
+            () = sleep_until(shared, Some(at)) => {}
+        }
+        shared.planned.store(0, Ordering::Relaxed);
+        {
+            let (mut core, now) = (shared.core(), shared.now());
+            core.tick(now);
+        }
+        shared.call_host();
     }
 }
 
@@ -76,9 +108,30 @@ async fn sleep_until(shared: &Shared, at: Option<Millis>) {
     }
 }
 
+/// The answer to a batch, and its place among those on their way.
+struct Owed {
+    reply: Option<PushReply>,
+    shared: Arc<Shared>,
+}
+
+impl Owed {
+    fn answer(&mut self, answers: Result<Vec<PushResult>, TaskError>) {
+        if let Some(reply) = self.reply.take() {
+            reply(answers);
+        }
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.answer(Err(TaskError::Engine("the batch was not worked off".into())));
+        self.shared.pushing.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Drive {
     /// One round; says whether there was anything to do, and whether the store failed.
-    async fn round(&mut self, shared: &Shared) -> (bool, bool) {
+    async fn round(&mut self, shared: &Arc<Shared>) -> (bool, bool) {
         let pushed = self.push(shared).await;
         let (step, now) = {
             let (mut core, now) = (shared.core(), shared.now());
@@ -99,8 +152,12 @@ impl Drive {
             }
         }
         let unseen = shared.watch().take_unseen();
-        if !unseen.is_empty() && ask(shared, unseen).await.is_err() {
-            return (true, true);
+        if !unseen.is_empty() {
+            let answer = ask(shared, unseen.clone()).await;
+            shared.watch().asked(if answer.is_err() { unseen } else { Vec::new() });
+            if let Err(error) = answer {
+                return self.failed(&error);
+            }
         }
         if self.beats(shared) && now >= self.beat_at {
             self.beat_at = now + BEAT;
@@ -122,17 +179,21 @@ impl Drive {
         (true, true)
     }
 
-    async fn push(&mut self, shared: &Shared) -> bool {
+    async fn push(&mut self, shared: &Arc<Shared>) -> bool {
         let batches: Vec<(PushBatch, PushReply)> = std::mem::take(&mut *lock(&shared.inbox));
         if batches.is_empty() {
             return false;
         }
-        let n = batches.len() as u64;
-        for (batch, reply) in batches {
+        // Each is answered even if a panic ends this call.
+        let batches: Vec<_> = batches
+            .into_iter()
+            .map(|(batch, reply)| (batch, Owed { reply: Some(reply), shared: shared.clone() }))
+            .collect();
+        for (batch, mut owed) in batches {
             let pushes = match batch() {
                 Ok(pushes) => pushes,
                 Err(error) => {
-                    reply(Err(error));
+                    owed.answer(Err(error));
                     continue;
                 }
             };
@@ -141,16 +202,22 @@ impl Drive {
                 true => pushes.iter().flat_map(|push| push.specs.clone()).collect(),
                 false => Vec::new(),
             };
+            let tied = pushes.iter().flat_map(|push| &push.specs).filter(|spec| spec.blockers.is_some());
+            let tied: Vec<TaskId> = tied.map(|spec| spec.id.clone()).collect();
             let answers = self.push_all(shared, pushes).await;
-            let answers = answers.map(|all| all.into_iter().map(|answer| answer.map_err(push_error)).collect());
-            reply(answers.map_err(TaskError::from));
+            let answers =
+                answers.map(|all| all.into_iter().map(|answer| answer.map_err(push_error)).collect());
+            let ousted = ousted_by(&answers);
+            owed.answer(answers.map_err(TaskError::from));
+            let mut watch = shared.watch();
+            tied.iter().chain(&ousted).for_each(|id| watch.doubt(id));
+            drop(watch);
             let (mut core, at) = (shared.core(), shared.now());
             core.hint();
             for spec in told {
                 core.events.tell(|| Event { what: What::Waiting, spec: Arc::new(spec), attempt: 1, at });
             }
         }
-        shared.pushing.fetch_sub(n, Ordering::SeqCst);
         true
     }
 
@@ -173,18 +240,28 @@ impl Drive {
         }
     }
 
+    // In small portions: the host waits for these locks in the middle of its loop.
     fn answered(&mut self, shared: &Shared, turn: &crate::store::Turn) {
-        let finals = {
-            let (mut core, now) = (shared.core(), shared.now());
-            let (finals, stale) = core.answered(turn, now);
-            shared.stale.fetch_add(stale, Ordering::Relaxed);
+        let now = shared.now();
+        let ends = shared.core().heard(turn, now);
+        let (ends, stale) = accepted(ends, turn);
+        shared.stale.fetch_add(stale, Ordering::Relaxed);
+        shared.core().tell_ends(&ends, now);
+        for claimed in turn.claimed.chunks(PORTION) {
+            shared.core().take_in_all(claimed, now);
+        }
+        {
+            let mut core = shared.core();
+            core.answer_is_done();
             core.poll(now);
-            finals
-        };
-        self.ended += finals.len() + turn.ended.len();
-        let mut watch = shared.watch();
-        for end in &finals {
-            watch.end(&end.spec.id, &final_of_end(end));
+        }
+        self.ended += turn.ended.len();
+        for ends in ends.chunks(PORTION) {
+            let mut watch = shared.watch();
+            for end in ends.iter().filter(|end| end.settlement.state().is_final()) {
+                self.ended += 1;
+                watch.end(&end.spec.id, &final_of_end(end));
+            }
         }
     }
 
@@ -199,7 +276,7 @@ impl Drive {
         {
             let (mut core, now) = (shared.core(), shared.now());
             core.pulsed(&pulse, now);
-            core.hint();
+            core.ask_again();
         }
         if !pulse.dead.is_empty() {
             let orphans = shared.store.orphans(pulse.dead, ORPHANS).await?;
@@ -240,6 +317,12 @@ pub(super) async fn look_up(shared: &Shared, ended: Vec<TaskId>) -> Result<(), T
     }
     shared.calm.notify_waiters();
     Ok(())
+}
+
+/// Tasks that had to go for those that were pushed.
+fn ousted_by(answers: &Result<Vec<PushResult>, StoreError>) -> Vec<TaskId> {
+    let pushed = answers.iter().flatten().flatten().flatten();
+    pushed.filter_map(|pushed| pushed.ousted.clone()).collect()
 }
 
 /// Asks the store about tasks that somebody waits for.

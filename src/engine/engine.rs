@@ -78,16 +78,16 @@ impl Shared {
         lock(&self.watch)
     }
 
-    pub fn holds(&self) -> bool {
-        let core = self.core();
-        let working = core.holds_process() || core.store_due_at().is_some();
-        working || self.pushing.load(Ordering::SeqCst) > 0
+    fn holds(&self, core: &Core) -> bool {
+        let working = core.holds_process(self.now()) || core.store_due_at().is_some();
+        let working = working || self.pushing.load(Ordering::SeqCst) > 0 || self.watch().is_asking();
+        working && !self.gone.load(Ordering::SeqCst)
     }
 
     /// Calls the host if it has anything to fetch, or to let the process go.
     pub fn call_host(&self) {
         let now = self.now();
-        let call = {
+        let (call, lets_go) = {
             let mut core = self.core();
             let out = &core.outbox;
             let full = !out.words.is_empty() || !out.starts.is_empty() || !out.stops.is_empty();
@@ -95,9 +95,8 @@ impl Shared {
             if call {
                 core.host_called(now);
             }
-            call
+            (call, self.told_holds.load(Ordering::SeqCst) && !self.holds(&core))
         };
-        let lets_go = self.told_holds.load(Ordering::SeqCst) && !self.holds();
         if call || lets_go || self.watch().has_notices() {
             self.host.wake();
         }
@@ -123,7 +122,7 @@ impl Engine {
             gone: AtomicBool::new(false),
             started_at: Instant::now(),
         });
-        super::runtime().spawn(driver::drive(shared.clone()));
+        super::runtime().spawn(driver::keep_driving(shared.clone()));
         Self { shared }
     }
 
@@ -270,9 +269,10 @@ impl Engine {
         self.shared.pushing.load(Ordering::SeqCst) == 0 && self.core().is_quiet()
     }
 
-    /// There is work that the process must not leave. The host is called when that ends.
-    pub fn holds(&self) -> bool {
-        let holds = self.shared.holds();
+    /// There is work that the process must not leave. The host is called when that ends, so it has to be told
+    /// what was found under the same lock as what it fetches: a timer that fires in between would be missed.
+    pub fn holds(&self, core: &Core) -> bool {
+        let holds = self.shared.holds(core);
         self.shared.told_holds.store(holds, Ordering::SeqCst);
         holds
     }
@@ -321,7 +321,9 @@ impl Engine {
     /// Ends the driver at once; whoever still waits is refused.
     pub fn stop(&self) {
         self.shared.gone.store(true, Ordering::SeqCst);
-        for (_, reply) in std::mem::take(&mut *lock(&self.shared.inbox)) {
+        // In a statement of its own, or the lock would be held over the replies.
+        let unread = std::mem::take(&mut *lock(&self.shared.inbox));
+        for (_, reply) in unread {
             reply(Err(TaskError::Closed));
         }
         self.watch().refuse_all(&TaskError::Closed);

@@ -3,13 +3,14 @@
 //! The host allots slots and frees them; it may reuse one as soon as it has been told, or has itself
 //! reported, the end of the task in it. Payloads, results and errors never come here.
 
-use crate::dispatch::{Entry, LaneId, OPEN_LANE};
+use crate::dispatch::{Dispatcher, Entry, LaneId, OPEN_LANE};
 use crate::policy::RetryPolicy;
 use crate::task::{Cause, Failure, Outcome, Standing, TaskId, default_queue, settle};
 use crate::time::Millis;
 
-use super::core::{Closing, Core, KindId, PolicyId, Word};
-use super::timers::Alarm;
+use super::core::{Closing, Core, KindId, PolicyId, STORED, Word};
+use super::stored::Stored;
+use super::timers::{Alarm, Timer};
 
 /// What the host asks for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +23,8 @@ pub struct Submission {
     pub timeout: Option<Millis>,
     /// What follows a failure; `None`: nothing.
     pub policy: Option<PolicyId>,
+    /// After a timeout too, the host decides whether another attempt follows.
+    pub asks: bool,
     /// The kind whose limits it obeys.
     pub kind: Option<KindId>,
 }
@@ -53,6 +56,10 @@ pub(super) enum Phase {
     Begun,
     /// Running, and asked to stop.
     Stopping,
+    /// Its attempt has timed out, and the host decides what follows.
+    Asking,
+    /// The host has its outcome and will report it: nothing else ends this run any more.
+    Finished,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -63,12 +70,15 @@ pub(super) struct LocalRun {
     stamp: u32,
     phase: Phase,
     policy: Option<PolicyId>,
+    asks: bool,
     lane: LaneId,
     priority: i32,
     failures: u32,
     timeout: Option<Millis>,
     first_at: Millis,
     arrival: u64,
+    /// A timer of this run is set.
+    armed: bool,
 }
 
 impl LocalRun {
@@ -77,15 +87,26 @@ impl LocalRun {
     }
 
     fn is_running(&self) -> bool {
-        matches!(self.phase, Phase::Handed | Phase::Begun | Phase::Stopping)
+        matches!(self.phase, Phase::Handed | Phase::Begun | Phase::Stopping | Phase::Finished)
     }
 
     pub fn has_timer(&self, stamp: u32) -> bool {
-        self.stamp == stamp && !matches!(self.phase, Phase::Free | Phase::Ready)
+        self.armed && self.stamp == stamp
     }
 }
 
+/// How far beyond the last known slot a new one may lie: the host allots them in order.
+const GAP: usize = 1 << 16;
+
 impl Core {
+    /// Nothing goes on in this slot, and it costs no more memory than the tasks that there are.
+    pub(super) fn has_room_for(&self, slot: u32) -> bool {
+        match self.local.get(slot as usize) {
+            Some(run) => run.phase == Phase::Free,
+            None => (slot as usize) < self.local.len() + GAP,
+        }
+    }
+
     /// A new local task is ready.
     pub fn submit(&mut self, task: Submission) {
         let at = task.slot as usize;
@@ -99,12 +120,14 @@ impl Core {
             stamp: known.stamp.wrapping_add(1),
             phase: Phase::Ready,
             policy: task.policy,
+            asks: task.asks,
             lane,
             priority: task.priority,
             failures: 0,
             timeout: task.timeout,
             first_at: Millis::MAX,
             arrival: 0,
+            armed: false,
         };
         self.local_live += 1;
         if self.closing == Closing::No {
@@ -121,10 +144,8 @@ impl Core {
         run.run = run.run.wrapping_add(1);
         run.stamp = run.stamp.wrapping_add(1);
         run.first_at = run.first_at.min(now);
-        if let Some(timeout) = run.timeout {
-            // One more: `now` was cut down to whole milliseconds, and no timeout may come early.
-            self.timers.set(now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot), run.stamp);
-        }
+        // Its time runs from the call of its handler: nobody else could run it meanwhile, so that a host that
+        // does not come to it has nothing to give back.
         self.outbox.words.push_back(Word::Start(slot));
     }
 
@@ -138,23 +159,49 @@ impl Core {
         }
         run.phase = Phase::Begun;
         if let Some(timeout) = run.timeout {
-            run.stamp = run.stamp.wrapping_add(1);
-            let stamp = run.stamp;
-            self.timers.set(now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot), stamp);
-            self.drop_timer();
+            // One more: `now` was cut down to whole milliseconds, and no timeout may come early.
+            self.arm_local(slot, now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot));
         }
         true
     }
 
-    /// What the host reports about a run. A report about a run that is closed is without effect.
-    pub fn done(&mut self, slot: u32, done: Done, now: Millis) {
-        let Some(run) = self.local.get_mut(slot as usize).filter(|run| run.is_running()) else { return };
-        let stopping = run.phase == Phase::Stopping;
-        let lane = run.lane;
-        if run.timeout.is_some() || stopping {
+    /// The handler of this run has ended and its outcome will be reported; false if the run had been ended
+    /// here before, and a word about it is on its way.
+    pub fn finish_local(&mut self, slot: u32, number: u32) -> bool {
+        let run = self.local.get_mut(slot as usize).filter(|run| run.run == number && run.is_running());
+        let Some(run) = run else { return false };
+        // A run that was asked to stop gets no other attempt, whatever is reported: it stays as it is.
+        if run.phase != Phase::Stopping {
+            run.phase = Phase::Finished;
+        }
+        self.disarm_local(slot);
+        true
+    }
+
+    fn arm_local(&mut self, slot: u32, at: Millis, alarm: Alarm) {
+        self.disarm_local(slot);
+        let run = &mut self.local[slot as usize];
+        run.stamp = run.stamp.wrapping_add(1);
+        run.armed = true;
+        self.timers.set(at, alarm, run.stamp);
+    }
+
+    fn disarm_local(&mut self, slot: u32) {
+        if std::mem::take(&mut self.local[slot as usize].armed) {
             self.drop_timer();
         }
-        self.dispatcher.ended(lane);
+    }
+
+    /// What the host reports about a run. A report about a run that is closed is without effect.
+    pub fn done(&mut self, slot: u32, done: Done, now: Millis) {
+        let known = |run: &&mut LocalRun| run.is_running() || run.phase == Phase::Asking;
+        let Some(run) = self.local.get_mut(slot as usize).filter(known) else { return };
+        let stopping = run.phase == Phase::Stopping;
+        let lane = run.lane;
+        if run.phase != Phase::Asking {
+            self.disarm_local(slot);
+            leave(&mut self.dispatcher, &mut self.stored, lane);
+        }
         match done {
             Done::Error { retry_after } if !stopping => {
                 let failure = Failure { retry_after, ..Failure::default() };
@@ -177,22 +224,17 @@ impl Core {
     pub fn withdraw(&mut self, slot: u32, now: Millis) {
         let Some(run) = self.local.get_mut(slot as usize) else { return };
         match run.phase {
-            Phase::Ready => self.end_local(slot, Some(Word::Cancel(slot))),
-            Phase::Backoff => {
-                self.drop_timer();
+            Phase::Ready | Phase::Backoff => self.end_local(slot, Some(Word::Cancel(slot))),
+            Phase::Handed => {
+                leave(&mut self.dispatcher, &mut self.stored, run.lane);
                 self.end_local(slot, Some(Word::Cancel(slot)));
             }
-            Phase::Handed | Phase::Begun => {
-                let had_timer = run.timeout.is_some();
+            Phase::Begun => {
                 run.phase = Phase::Stopping;
-                run.stamp = run.stamp.wrapping_add(1);
                 let until = now.saturating_add(self.config.cancel_grace).saturating_add(1);
-                self.timers.set(until, Alarm::Grace(slot), run.stamp);
-                if had_timer {
-                    self.drop_timer();
-                }
+                self.arm_local(slot, until, Alarm::Grace(slot));
             }
-            Phase::Free | Phase::Stopping => {}
+            Phase::Free | Phase::Stopping | Phase::Asking | Phase::Finished => {}
         }
     }
 
@@ -206,34 +248,35 @@ impl Core {
 
     pub(super) fn local_timeout(&mut self, slot: u32, stamp: u32, now: Millis) {
         let run = &mut self.local[slot as usize];
-        if run.stamp != stamp || !run.is_running() {
+        if run.stamp != stamp || run.phase != Phase::Begun {
             return;
         }
-        self.dispatcher.ended(run.lane);
-        if run.phase == Phase::Handed {
-            // Not the task's fault that the host did not come to it: it goes back to its place.
-            run.phase = Phase::Ready;
-            run.stamp = run.stamp.wrapping_add(1);
-            let (entry, lane) = (Entry { slot, run: run.stamp }, run.lane);
-            self.dispatcher.ready_again(lane, run.priority, run.arrival, entry);
-            return;
-        }
+        run.armed = false;
+        leave(&mut self.dispatcher, &mut self.stored, run.lane);
         self.abandoned += 1;
+        if run.asks && self.closing == Closing::No {
+            run.phase = Phase::Asking;
+            run.stamp = run.stamp.wrapping_add(1);
+            self.outbox.words.push_back(Word::Expire(slot));
+            return;
+        }
         self.decide_local(slot, &Outcome::Timeout, now, Word::Timeout(slot), Word::Expire(slot));
     }
 
     pub(super) fn local_again(&mut self, slot: u32, stamp: u32) {
         let run = &mut self.local[slot as usize];
         if run.stamp == stamp && run.phase == Phase::Backoff {
+            run.armed = false;
             self.local_ready(slot);
         }
     }
 
     pub(super) fn local_grace(&mut self, slot: u32, stamp: u32) {
-        let run = &self.local[slot as usize];
+        let run = &mut self.local[slot as usize];
         if run.stamp == stamp && run.phase == Phase::Stopping {
+            run.armed = false;
             self.abandoned += 1;
-            self.dispatcher.ended(run.lane);
+            leave(&mut self.dispatcher, &mut self.stored, run.lane);
             self.end_local(slot, Some(Word::Abandon(slot)));
         }
     }
@@ -241,7 +284,7 @@ impl Core {
     /// A run has failed: `fail` or, with another attempt to come, `again`.
     fn decide_local(&mut self, slot: u32, outcome: &Outcome, now: Millis, fail: Word, again: Word) {
         let run = &self.local[slot as usize];
-        let policy = run.policy.map(|policy| self.policies[usize::from(policy)].clone());
+        let policy = run.policy.and_then(|policy| self.policies.get(policy as usize).cloned());
         let policy = policy.unwrap_or_else(RetryPolicy::none);
         let standing = Standing {
             id: &TaskId::from(""),
@@ -255,6 +298,10 @@ impl Core {
         // Local tasks have no id: the arrival spreads their jitter.
         let rules = crate::task::Rules { seed: self.config.rules.seed ^ run.arrival, ..self.config.rules };
         let end = settle(&standing, outcome, &rules);
+        if end.cause == Cause::Snooze && self.closing != Closing::No {
+            // It has not failed: there is no error that it could be rejected with.
+            return self.end_local(slot, Some(Word::Closed(slot)));
+        }
         if !matches!(end.cause, Cause::Retry | Cause::Snooze) || self.closing != Closing::No {
             return self.end_local(slot, Some(fail));
         }
@@ -263,10 +310,8 @@ impl Core {
         if end.delay == 0 {
             return self.local_ready(slot);
         }
-        let run = &mut self.local[slot as usize];
-        run.phase = Phase::Backoff;
-        run.stamp = run.stamp.wrapping_add(1);
-        self.timers.set(now.saturating_add(end.delay).saturating_add(1), Alarm::Backoff(slot), run.stamp);
+        self.local[slot as usize].phase = Phase::Backoff;
+        self.arm_local(slot, now.saturating_add(end.delay).saturating_add(1), Alarm::Backoff(slot));
     }
 
     fn local_ready(&mut self, slot: u32) {
@@ -279,6 +324,7 @@ impl Core {
 
     /// The task is over; `word` tells the host, which may then reuse the slot.
     fn end_local(&mut self, slot: u32, word: Option<Word>) {
+        self.disarm_local(slot);
         let run = &mut self.local[slot as usize];
         run.phase = Phase::Free;
         run.stamp = run.stamp.wrapping_add(1);
@@ -288,7 +334,7 @@ impl Core {
 
     pub(super) fn refuse_waiting_local(&mut self) {
         for slot in 0..self.local.len() as u32 {
-            if matches!(self.local[slot as usize].phase, Phase::Ready | Phase::Backoff) {
+            if matches!(self.local[slot as usize].phase, Phase::Ready | Phase::Backoff | Phase::Asking) {
                 self.end_local(slot, Some(Word::Closed(slot)));
             }
         }
@@ -297,7 +343,7 @@ impl Core {
     pub(super) fn give_up_local(&mut self) {
         for slot in 0..self.local.len() as u32 {
             if self.local[slot as usize].is_running() {
-                self.dispatcher.ended(self.local[slot as usize].lane);
+                leave(&mut self.dispatcher, &mut self.stored, self.local[slot as usize].lane);
                 self.end_local(slot, Some(Word::Closed(slot)));
             }
         }
@@ -306,13 +352,29 @@ impl Core {
     pub(super) fn drop_timer(&mut self) {
         self.timers.drop_one();
         let (local, stored) = (&self.local, &self.stored);
-        self.timers.tidy(|(alarm, stamp)| match alarm {
-            Alarm::Timeout(slot) | Alarm::Grace(slot) if slot & super::core::STORED != 0 => {
-                stored.has_timer(slot, stamp)
-            }
-            Alarm::Timeout(slot) | Alarm::Backoff(slot) | Alarm::Grace(slot) => {
-                local[slot as usize].has_timer(stamp)
-            }
-        });
+        self.timers.tidy(|timer| has_timer(local, stored, timer));
+    }
+
+    /// The next timer that is due and still means something.
+    pub(super) fn due_timer(&mut self, now: Millis) -> Option<Timer> {
+        let (local, stored) = (&self.local, &self.stored);
+        self.timers.due(now, |timer| has_timer(local, stored, timer))
+    }
+}
+
+// A slot is free, and stored tasks of the same kind may have waited for it.
+fn leave(dispatcher: &mut Dispatcher, stored: &mut Stored, lane: LaneId) {
+    dispatcher.ended(lane);
+    if lane != OPEN_LANE {
+        stored.look();
+    }
+}
+
+fn has_timer(local: &[LocalRun], stored: &Stored, (alarm, stamp): Timer) -> bool {
+    match alarm {
+        Alarm::Timeout(slot) | Alarm::Grace(slot) if slot & STORED != 0 => stored.has_timer(slot, stamp),
+        Alarm::Timeout(slot) | Alarm::Backoff(slot) | Alarm::Grace(slot) => {
+            local[slot as usize].has_timer(stamp)
+        }
     }
 }

@@ -21,7 +21,7 @@ pub use engine::{Engine, Host, PushBatch, PushReply, PushResult};
 pub use event::{Event, Events, What};
 pub use local::{Done, Submission};
 pub use stored::{End, Start};
-pub use watch::{Final, Waiter, Watch, final_of};
+pub use watch::{Final, Notice, Waiter, Watch, final_of};
 
 /// The runtime of all engines of this process: it outlives every one of them, and every JavaScript
 /// environment.

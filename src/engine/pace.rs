@@ -48,15 +48,17 @@ impl Core {
     pub(super) fn claims(&mut self, now: Millis) -> Claims {
         let none = Claims::default();
         let idle = !self.stored.started || self.closing != Closing::No || self.stored.host_stalled;
-        if idle || self.dispatcher.is_paused() || self.abandoned >= self.config.max_abandoned {
+        if idle || self.dispatcher.is_paused() || self.abandoned > self.config.max_abandoned {
             return none;
         }
         let free = self.dispatcher.room(now).slots;
         let ahead = self.stored.pace.expected(now).min(MAX_AHEAD);
         let window = free.saturating_add(ahead);
-        let max = window.saturating_sub(self.stored.ready);
+        let stuck = self.stored.stuck(|lane| self.dispatcher.room_in(lane, now).slots == 0);
+        let ready = self.stored.ready - stuck;
+        let max = window.saturating_sub(ready);
         // Half a window at least: many small claims cost more than few large ones.
-        if max == 0 || (self.stored.ready > 0 && max < window / 2) {
+        if max == 0 || (ready > 0 && max < window / 2) {
             return none;
         }
         let mut lanes = Vec::new();
@@ -136,6 +138,8 @@ impl Core {
         let Some(called_at) = self.host_called_at else { return Some(self.ping_at()) };
         let give_back =
             (!self.stored.host_stalled).then(|| called_at.saturating_add(self.config.give_back_after));
-        Some(give_back.unwrap_or_else(|| called_at.saturating_add(self.config.stall_limit)))
+        let has_begun = self.stored.runs.len() as u32 > self.stored.ready + self.stored.handed;
+        let lose = has_begun.then(|| called_at.saturating_add(self.config.stall_limit));
+        [give_back, lose].into_iter().flatten().min()
     }
 }

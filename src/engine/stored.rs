@@ -4,11 +4,12 @@
 //! decides its fate (`task::settle`), `step` carries the settlement to the store, and `answered` hears
 //! whether it was accepted. A step whose answer was lost is sent again, unchanged, under the same number.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use slab::Slab;
 
-use crate::dispatch::{Entry, LaneId};
+use crate::dispatch::{Entry, LaneId, OPEN_LANE};
 use crate::store::{Advance, Pulse, Settled, Turn};
 use crate::task::{Cause, Claimed, Outcome, Settlement, Spec, Standing, TaskId, settle};
 use crate::time::Millis;
@@ -27,11 +28,15 @@ pub(super) struct Stored {
     run_no: u32,
     /// Claimed and not yet started.
     pub ready: u32,
+    /// The same by lane, but for the open one.
+    ready_in: HashMap<LaneId, u32>,
     /// Given to the host and not yet begun.
     pub handed: u32,
     pub started: bool,
     /// The last claim brought less than was asked for, and nothing suggests that there is more.
     pub dry: bool,
+    /// Something suggests that there is more, and no step that had room for it has been made since.
+    pub unseen: bool,
     /// When the store will have more, on the monotonic clock.
     pub next_at: Option<Millis>,
     pub host_stalled: bool,
@@ -52,6 +57,8 @@ pub(super) struct StoredRun {
     claimed_at: Millis,
     started_at: Millis,
     stop: Option<Arc<str>>,
+    /// A timer of this run is set.
+    armed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +100,21 @@ pub struct Start {
     pub spec: Arc<Spec>,
 }
 
+/// The ends that were accepted, with the transitions that the store has made of them, and how many were stale.
+pub(super) fn accepted(ends: Vec<End>, turn: &Turn) -> (Vec<End>, u64) {
+    let n = ends.len();
+    let accept = |(mut end, settled): (End, &Settled)| match settled {
+        Settled::Stale => None,
+        Settled::Applied(cause) => {
+            end.settlement.cause = *cause;
+            Some(end)
+        }
+    };
+    let accepted: Vec<End> = ends.into_iter().zip(&turn.settled).filter_map(accept).collect();
+    let stale = (n - accepted.len()) as u64;
+    (accepted, stale)
+}
+
 impl Stored {
     pub fn is_ready(&self, entry: Entry) -> bool {
         let run = self.runs.get((entry.slot & !STORED) as usize);
@@ -100,7 +122,7 @@ impl Stored {
     }
 
     pub fn has_timer(&self, slot: u32, stamp: u32) -> bool {
-        self.runs.get((slot & !STORED) as usize).is_some_and(|run| run.stamp == stamp)
+        self.runs.get((slot & !STORED) as usize).is_some_and(|run| run.armed && run.stamp == stamp)
     }
 
     pub fn is_quiet(&self) -> bool {
@@ -114,13 +136,38 @@ impl Stored {
     pub fn find(&mut self, slot: u32, number: u32) -> Option<&mut StoredRun> {
         self.runs.get_mut((slot & !STORED) as usize).filter(|run| run.number == number)
     }
+
+    /// The store may have something new.
+    pub fn look(&mut self) {
+        self.dry = false;
+        self.unseen = true;
+    }
+
+    fn enter_ready(&mut self, lane: LaneId) {
+        self.ready += 1;
+        if lane != OPEN_LANE {
+            *self.ready_in.entry(lane).or_default() += 1;
+        }
+    }
+
+    fn leave_ready(&mut self, lane: LaneId) {
+        self.ready -= 1;
+        if let Some(ready) = self.ready_in.get_mut(&lane) {
+            *ready -= 1;
+        }
+    }
+
+    /// Claimed and not started in lanes that are full: nothing that a free slot could take.
+    pub fn stuck(&self, is_full: impl Fn(LaneId) -> bool) -> u32 {
+        self.ready_in.iter().filter(|(lane, _)| is_full(**lane)).map(|(_, ready)| ready).sum()
+    }
 }
 
 impl Core {
     /// Begins to claim.
     pub fn start(&mut self) {
         self.stored.started = true;
-        self.stored.dry = false;
+        self.stored.look();
     }
 
     /// It claims, or will.
@@ -130,12 +177,17 @@ impl Core {
 
     /// The store may have something new.
     pub fn hint(&mut self) {
+        self.stored.look();
+    }
+
+    /// The store should be asked again, although nothing suggests that it has something new.
+    pub fn ask_again(&mut self) {
         self.stored.dry = false;
     }
 
     /// When the store will have something new, as far as is known.
     pub fn store_due_at(&self) -> Option<Millis> {
-        self.stored.next_at.filter(|_| self.stored.started)
+        self.stored.next_at.filter(|_| self.stored.started && self.closing == Closing::No)
     }
 
     /// What to ask of the store now, or `None` while there is nothing to ask. The same step again until
@@ -147,6 +199,10 @@ impl Core {
         if self.stored.next_at.is_some_and(|at| at <= now) {
             self.stored.next_at = None;
             self.stored.dry = false;
+        }
+        // While every slot is taken nothing is asked, and what was suggested still stands.
+        if self.dispatcher.room(now).slots > 0 {
+            self.stored.unseen = false;
         }
         let claims = self.claims(now);
         if self.stored.pending.is_empty() && (claims.max == 0 || self.stored.dry) {
@@ -166,33 +222,43 @@ impl Core {
     }
 
     /// The store's answer to `step`. Returns the ends that were accepted as final, and how many were stale.
+    /// The driver takes the parts of this one by one, so as not to hold the lock for all of them at once.
     pub fn answered(&mut self, turn: &Turn, now: Millis) -> (Vec<End>, u64) {
-        let Some((step, ends)) = self.stored.in_flight.take() else { return (Vec::new(), 0) };
-        let (mut finals, mut stale) = (Vec::new(), 0);
-        for (mut end, settled) in ends.into_iter().zip(&turn.settled) {
-            match settled {
-                Settled::Stale => stale += 1,
-                Settled::Applied(cause) => {
-                    end.settlement.cause = *cause;
-                    self.tell_end(&end, now);
-                    if end.settlement.state().is_final() {
-                        finals.push(end);
-                    }
-                }
-            }
-        }
+        let ends = self.heard(turn, now);
+        let (ends, stale) = accepted(ends, turn);
+        self.tell_ends(&ends, now);
+        self.take_in_all(&turn.claimed, now);
+        self.answer_is_done();
+        (ends.into_iter().filter(|end| end.settlement.state().is_final()).collect(), stale)
+    }
+
+    /// The ends that an answer is about. The step stays under way until `answer_is_done`.
+    pub(super) fn heard(&mut self, turn: &Turn, now: Millis) -> Vec<End> {
+        let Some((step, ends)) = &mut self.stored.in_flight else { return Vec::new() };
         let asked = step.claims.max as usize;
         self.stored.dry = turn.claimed.len() < asked && !turn.more;
         self.stored.next_at = turn.next_at.map(|at| now.saturating_add(at.saturating_sub(turn.now)));
-        for claimed in &turn.claimed {
-            self.take_in(claimed.clone(), now);
+        std::mem::take(ends)
+    }
+
+    pub(super) fn tell_ends(&mut self, ends: &[End], now: Millis) {
+        if self.events.is_listening() {
+            ends.iter().for_each(|end| self.tell_end(end, now));
         }
-        (finals, stale)
+    }
+
+    pub(super) fn take_in_all(&mut self, claimed: &[Claimed], now: Millis) {
+        claimed.iter().for_each(|claimed| self.take_in(claimed.clone(), now));
+    }
+
+    pub(super) fn answer_is_done(&mut self) {
+        self.stored.in_flight = None;
     }
 
     fn take_in(&mut self, claimed: Claimed, now: Millis) {
         let paused = !self.paused_queues.is_empty() && self.paused_queues.contains(&claimed.spec.queue);
-        let refused = paused || self.closing != Closing::No;
+        // A host that has gone silent since the claim would not begin it.
+        let refused = paused || self.closing != Closing::No || self.stored.host_stalled;
         let kind = self.kind_of.get(&claimed.spec.name).copied().filter(|_| !refused);
         let Some(kind) = kind else {
             return self.settle_claimed(&claimed, &Outcome::Released, 0, 0);
@@ -210,20 +276,24 @@ impl Core {
             claimed_at: now,
             started_at: now,
             stop: None,
+            armed: false,
         };
         let slot = self.stored.runs.insert(run) as u32 | STORED;
-        self.stored.ready += 1;
+        self.stored.enter_ready(lane);
         self.dispatcher.ready(lane, priority, Entry { slot, run: number });
     }
 
     pub(super) fn start_stored(&mut self, slot: u32, now: Millis) {
-        self.stored.ready -= 1;
-        self.stored.handed += 1;
         let run = &mut self.stored.runs[(slot & !STORED) as usize];
         run.phase = Phase::Handed;
         run.started_at = now;
+        let (lane, timeout) = (run.lane, run.claimed.spec.timeout);
+        self.stored.leave_ready(lane);
+        self.stored.handed += 1;
         self.outbox.starts.push_back(slot);
-        self.arm(slot, now);
+        if let Some(timeout) = timeout {
+            self.arm_stored(slot, now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot));
+        }
     }
 
     /// The next run to begin, with its payload.
@@ -248,21 +318,26 @@ impl Core {
         self.stored.handed -= 1;
         let run = &self.stored.runs[(slot & !STORED) as usize];
         let (spec, attempt) = (run.claimed.spec.clone(), run.claimed.failures + 1);
-        if spec.timeout.is_some() {
-            self.drop_timer();
-            self.arm(slot, now);
+        if let Some(timeout) = spec.timeout {
+            self.arm_stored(slot, now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot));
         }
         self.events.tell(|| Event { what: What::Running, spec, attempt, at: now });
         true
     }
 
-    fn arm(&mut self, slot: u32, now: Millis) {
-        let run = &mut self.stored.runs[(slot & !STORED) as usize];
-        let Some(timeout) = run.claimed.spec.timeout else { return };
+    fn arm_stored(&mut self, slot: u32, at: Millis, alarm: Alarm) {
+        self.disarm_stored(slot);
         self.stored.run_no = self.stored.run_no.wrapping_add(1);
+        let run = &mut self.stored.runs[(slot & !STORED) as usize];
         run.stamp = self.stored.run_no;
-        let at = now.saturating_add(timeout).saturating_add(1);
-        self.timers.set(at, Alarm::Timeout(slot), run.stamp);
+        run.armed = true;
+        self.timers.set(at, alarm, run.stamp);
+    }
+
+    fn disarm_stored(&mut self, slot: u32) {
+        if std::mem::take(&mut self.stored.runs[(slot & !STORED) as usize].armed) {
+            self.drop_timer();
+        }
     }
 
     /// The host reports how a run ended; false if the run was closed before, and its handler abandoned.
@@ -280,17 +355,17 @@ impl Core {
 
     /// Ends a run in whatever phase it is.
     pub(super) fn end_stored(&mut self, slot: u32, outcome: &Outcome, now: Millis) {
+        self.disarm_stored(slot);
         let run = self.stored.runs.remove((slot & !STORED) as usize);
         if run.phase == Phase::Ready {
-            self.stored.ready -= 1;
+            self.stored.leave_ready(run.lane);
         } else {
             self.stored.handed -= u32::from(run.phase == Phase::Handed);
             self.dispatcher.ended(run.lane);
-            if run.claimed.spec.timeout.is_some() || run.phase == Phase::Stopping {
-                self.drop_timer();
-            }
         }
-        self.settle_claimed(&run.claimed, outcome, now - run.claimed_at, now - run.started_at);
+        // Callers read the clock before they take the lock, so a claim may be younger than their `now`.
+        let (held, took) = (now.saturating_sub(run.claimed_at), now.saturating_sub(run.started_at));
+        self.settle_claimed(&run.claimed, outcome, held, took);
     }
 
     fn settle_claimed(&mut self, claimed: &Claimed, outcome: &Outcome, held: Millis, took: Millis) {
@@ -338,8 +413,9 @@ impl Core {
     }
 
     pub(super) fn stored_timeout(&mut self, slot: u32, stamp: u32, now: Millis) {
-        let run = self.stored.runs.get((slot & !STORED) as usize).filter(|run| run.stamp == stamp);
+        let run = self.stored.runs.get_mut((slot & !STORED) as usize).filter(|run| run.stamp == stamp);
         let Some(run) = run else { return };
+        run.armed = false;
         let timeout = run.claimed.spec.timeout.unwrap_or_default();
         match run.phase {
             Phase::Handed => self.end_stored(slot, &Outcome::Released, now),
@@ -349,8 +425,10 @@ impl Core {
     }
 
     pub(super) fn stored_grace(&mut self, slot: u32, stamp: u32, now: Millis) {
-        let run = self.stored.runs.get((slot & !STORED) as usize).filter(|run| run.stamp == stamp);
-        if let Some(reason) = run.and_then(|run| run.stop.clone()) {
+        let run = self.stored.runs.get_mut((slot & !STORED) as usize).filter(|run| run.stamp == stamp);
+        let Some(run) = run else { return };
+        run.armed = false;
+        if let Some(reason) = run.stop.clone() {
             self.abandon(slot, &Outcome::Cancelled(reason.clone()), Stop::Cancelled(reason), now);
         }
     }
@@ -366,14 +444,9 @@ impl Core {
             Phase::Begun => {
                 run.phase = Phase::Stopping;
                 run.stop = Some(reason.clone());
-                let (number, had_timer) = (run.number, run.claimed.spec.timeout.is_some());
-                self.stored.run_no = self.stored.run_no.wrapping_add(1);
-                run.stamp = self.stored.run_no;
+                let number = run.number;
                 let until = now.saturating_add(self.config.cancel_grace).saturating_add(1);
-                self.timers.set(until, Alarm::Grace(slot), run.stamp);
-                if had_timer {
-                    self.drop_timer();
-                }
+                self.arm_stored(slot, until, Alarm::Grace(slot));
                 self.outbox.stops.push((slot, number, Stop::Cancelled(reason.clone())));
             }
             Phase::Stopping => {}
@@ -406,7 +479,7 @@ impl Core {
             return;
         }
         self.paused_queues = paused;
-        self.stored.dry = false;
+        self.stored.look();
         let unbegun = |run: &StoredRun| matches!(run.phase, Phase::Ready | Phase::Handed);
         for slot in self.slots(unbegun) {
             if self.paused_queues.contains(&self.stored.runs[(slot & !STORED) as usize].claimed.spec.queue) {

@@ -3,6 +3,8 @@
 //! A timer is not taken out when it has lost its meaning (most timeouts never fire): it carries a stamp,
 //! and whoever owns it compares. When more than half of the heap is known to be worthless it is rebuilt,
 //! so its size stays within twice the living timers and its cost per timer is logarithmic at worst.
+//!
+//! Invariant: `dropped` is the number of worthless timers in the heap, so that it is known whether any lives.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -47,14 +49,22 @@ impl Timers {
         }
     }
 
-    /// The next timer that is due.
-    pub fn due(&mut self, now: Millis) -> Option<Timer> {
-        let Reverse((at, timer)) = *self.heap.peek()?;
-        if at > now {
-            return None;
+    /// The next timer that is due and still means something; `lives` knows.
+    pub fn due(&mut self, now: Millis, lives: impl Fn(Timer) -> bool) -> Option<Timer> {
+        while let Some(Reverse((_, timer))) = self.heap.peek().copied().filter(|Reverse((at, _))| *at <= now)
+        {
+            self.heap.pop();
+            if lives(timer) {
+                return Some(timer);
+            }
+            self.dropped = self.dropped.saturating_sub(1);
         }
-        self.heap.pop();
-        Some(timer)
+        None
+    }
+
+    /// None of them means anything any more.
+    pub fn is_idle(&self) -> bool {
+        self.dropped >= self.heap.len()
     }
 
     pub fn next_at(&self) -> Option<Millis> {
@@ -78,9 +88,23 @@ mod tests {
             timers.set(at, Alarm::Timeout(at as u32), 1);
         }
         assert_eq!(timers.next_at(), Some(10));
-        assert_eq!(timers.due(9), None);
-        let due: Vec<_> = std::iter::from_fn(|| timers.due(20)).collect();
+        assert_eq!(timers.due(9, |_| true), None);
+        let due: Vec<_> = std::iter::from_fn(|| timers.due(20, |_| true)).collect();
         assert_eq!(due, [(Alarm::Timeout(10), 1), (Alarm::Timeout(20), 1)]);
+    }
+
+    #[test]
+    fn worthless_ones_keep_nobody_waiting() {
+        let mut timers = Timers::default();
+        assert!(timers.is_idle());
+        timers.set(10, Alarm::Timeout(1), 1);
+        timers.set(20, Alarm::Timeout(2), 1);
+        timers.drop_one();
+        assert!(!timers.is_idle());
+        assert_eq!(timers.due(30, |(alarm, _)| alarm == Alarm::Timeout(2)), Some((Alarm::Timeout(2), 1)));
+        assert!(timers.is_idle());
+        timers.set(40, Alarm::Grace(3), 1);
+        assert!(!timers.is_idle());
     }
 
     #[test]

@@ -16,6 +16,18 @@ use super::stored::End;
 /// How a task ended: its output, or why there is none.
 pub type Final = Result<Text, TaskError>;
 
+/// An outcome for the host. A token that the host has taken back gets one too, so that it knows when it can use
+/// the number again.
+#[derive(Debug)]
+pub struct Notice {
+    /// The host's number.
+    pub token: u32,
+    /// The task, where it did not end well.
+    pub id: Option<TaskId>,
+    /// How it ended.
+    pub outcome: Final,
+}
+
 /// Where an outcome is to be sent.
 #[derive(Debug)]
 pub enum Waiter {
@@ -30,15 +42,21 @@ pub enum Waiter {
 pub struct Watch {
     interests: HashMap<TaskId, Interest>,
     /// Outcomes for the host.
-    notices: VecDeque<(u32, Final)>,
+    notices: VecDeque<Notice>,
     /// Tasks whose outcome somebody waits for and that this process has not seen: worth asking the store.
     unseen: Vec<TaskId>,
+    /// The store is being asked about some of them.
+    asking: bool,
+    /// Nothing more will be known.
+    refused: Option<TaskError>,
 }
 
 #[derive(Default)]
 struct Interest {
     holders: u32,
     outcome: Option<Final>,
+    /// The task is older than the interest: it may have ended before.
+    unsure: bool,
     /// Nearly always one or none.
     waiter: Option<Waiter>,
     others: Vec<Waiter>,
@@ -60,17 +78,25 @@ impl Interest {
         self.waiter.take().into_iter().chain(std::mem::take(&mut self.others))
     }
 
-    fn remove(&mut self, token: u32) {
+    /// False where nobody waits under this token.
+    fn remove(&mut self, token: u32) -> bool {
         let is_it = |waiter: &Waiter| matches!(waiter, Waiter::Token(other) if *other == token);
-        self.waiter = self.waiter.take().filter(|waiter| !is_it(waiter));
+        if self.waiter.as_ref().is_some_and(is_it) {
+            self.waiter = None;
+            return true;
+        }
+        let before = self.others.len();
         self.others.retain(|waiter| !is_it(waiter));
+        self.others.len() < before
     }
 }
 
 impl Watch {
     /// One more holder is interested.
-    pub fn hold(&mut self, id: TaskId) {
-        self.interests.entry(id).or_default().holders += 1;
+    pub fn hold(&mut self, id: TaskId, is_new: bool) {
+        let interest = self.interests.entry(id).or_default();
+        interest.holders += 1;
+        interest.unsure |= !is_new && interest.outcome.is_none();
     }
 
     /// A holder has lost its interest.
@@ -83,18 +109,24 @@ impl Watch {
 
     /// Sends the outcome to `waiter`, now or when there is one.
     pub fn wait(&mut self, id: TaskId, waiter: Waiter) {
-        match self.interests.get(&id).map(|interest| interest.outcome.clone()) {
-            Some(Some(outcome)) => return self.send(waiter, outcome),
-            Some(None) => {}
-            None => self.unseen.push(id.clone()),
+        let refused = self.refused.clone().map(Err);
+        let known = self.interests.get_mut(&id);
+        let outcome = known.as_ref().and_then(|interest| interest.outcome.clone()).or(refused);
+        if let Some(outcome) = outcome {
+            return self.send(waiter, &id, outcome);
+        }
+        if known.is_none_or(|interest| std::mem::take(&mut interest.unsure)) {
+            self.unseen.push(id.clone());
         }
         self.interests.entry(id).or_default().add(waiter);
     }
 
     /// Nobody waits under this token any more.
     pub fn cancel(&mut self, id: &TaskId, token: u32) {
-        if let Some(interest) = self.interests.get_mut(id) {
-            interest.remove(token);
+        if let Some(interest) = self.interests.get_mut(id)
+            && interest.remove(token)
+        {
+            self.notices.push_back(Notice { token, id: None, outcome: Ok("null".into()) });
             self.forget_if_done(id);
         }
     }
@@ -104,7 +136,7 @@ impl Watch {
         let Some(interest) = self.interests.get_mut(id) else { return };
         interest.outcome = Some(outcome.clone());
         for waiter in interest.take_waiters() {
-            self.send(waiter, outcome.clone());
+            self.send(waiter, id, outcome.clone());
         }
         self.forget_if_done(id);
     }
@@ -121,9 +153,32 @@ impl Watch {
         self.interests.contains_key(id)
     }
 
-    /// Tasks to ask the store about at once.
+    /// A task may have ended in the very push that made it.
+    pub fn doubt(&mut self, id: &TaskId) {
+        let Some(interest) = self.interests.get_mut(id).filter(|interest| interest.outcome.is_none()) else {
+            return;
+        };
+        match interest.is_awaited() {
+            true => self.unseen.push(id.clone()),
+            false => interest.unsure = true,
+        }
+    }
+
+    /// Tasks to ask the store about at once; `asked` has to follow.
     pub fn take_unseen(&mut self) -> Vec<TaskId> {
+        self.asking = !self.unseen.is_empty();
         std::mem::take(&mut self.unseen)
+    }
+
+    /// The store has answered, or `unanswered` is to be asked again.
+    pub fn asked(&mut self, unanswered: Vec<TaskId>) {
+        self.asking = false;
+        self.unseen.extend(unanswered);
+    }
+
+    /// An answer of the store is on its way to somebody who waits.
+    pub fn is_asking(&self) -> bool {
+        self.asking || !self.unseen.is_empty()
     }
 
     /// Up to `max` tasks whose outcome somebody waits for.
@@ -132,8 +187,9 @@ impl Watch {
         awaited.take(max).map(|(id, _)| id.clone()).collect()
     }
 
-    /// Everybody who still waits gets this error.
+    /// Everybody who still waits gets this error, and so does whoever comes later.
     pub fn refuse_all(&mut self, error: &TaskError) {
+        self.refused = Some(error.clone());
         let ids = self.awaited(usize::MAX);
         for id in ids {
             self.end(&id, &Err(error.clone()));
@@ -141,7 +197,7 @@ impl Watch {
     }
 
     /// Outcomes for the host, at most `max`.
-    pub fn take_notices(&mut self, max: usize) -> Vec<(u32, Final)> {
+    pub fn take_notices(&mut self, max: usize) -> Vec<Notice> {
         let n = max.min(self.notices.len());
         self.notices.drain(..n).collect()
     }
@@ -151,17 +207,19 @@ impl Watch {
         !self.notices.is_empty()
     }
 
-    fn send(&mut self, waiter: Waiter, outcome: Final) {
+    fn send(&mut self, waiter: Waiter, id: &TaskId, outcome: Final) {
         match waiter {
-            Waiter::Token(token) => self.notices.push_back((token, outcome)),
+            Waiter::Token(token) => {
+                let id = outcome.is_err().then(|| id.clone());
+                self.notices.push_back(Notice { token, id, outcome });
+            }
             // The other side may have stopped waiting: that is its right.
             Waiter::Channel(sender) => drop(sender.send(outcome)),
         }
     }
 
     fn forget_if_done(&mut self, id: &TaskId) {
-        if self.interests.get(id).is_some_and(|interest| interest.holders == 0 && !interest.is_awaited())
-        {
+        if self.interests.get(id).is_some_and(|interest| interest.holders == 0 && !interest.is_awaited()) {
             self.interests.remove(id);
         }
     }

@@ -102,6 +102,8 @@ pub struct Pushed {
     pub id: TaskId,
     /// This push made it.
     pub created: bool,
+    /// The waiting task that held its key, and was cancelled for it.
+    pub ousted: Option<TaskId>,
 }
 
 /// One step of a node.

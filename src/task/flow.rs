@@ -11,7 +11,9 @@ pub fn cycle(specs: &[Spec]) -> Option<Vec<TaskId>> {
     if specs.iter().all(|spec| spec.blockers.is_none()) {
         return None;
     }
-    let at: HashMap<&TaskId, usize> = specs.iter().enumerate().map(|(at, spec)| (&spec.id, at)).collect();
+    // Of an id that comes twice the first is the task.
+    let at: HashMap<&TaskId, usize> =
+        specs.iter().enumerate().rev().map(|(at, spec)| (&spec.id, at)).collect();
     let blockers = |node: usize| specs[node].blockers.as_ref().map_or(&[][..], |blockers| &blockers.ids);
     // Depth first without recursion: a chain may be as long as a push.
     let (mut done, mut on_path) = (vec![false; specs.len()], vec![false; specs.len()]);

@@ -15,6 +15,6 @@ pub use flow::cycle;
 pub use id::TaskId;
 pub use name::{Name, NameError, check_name};
 pub use record::{Attempt, Claimed, KEPT_ATTEMPTS, Place, Record, Status, Waiting};
-pub use settle::{Failure, Outcome, Rules, Settlement, Standing, settle};
+pub use settle::{Failure, Original, Outcome, Rules, Settlement, Standing, settle};
 pub use spec::{Blockers, Conflict, Key, OnBlockerFailure, Quiet, Spec, Text, When, default_queue};
 pub use state::{Cause, State, TRANSITIONS, View};

@@ -48,7 +48,21 @@ pub struct Failure {
     pub fatal: bool,
     /// Replaces the delay of the retry policy.
     pub retry_after: Option<Millis>,
+    /// The error itself, where a Rust handler of this process returned one.
+    pub original: Option<Original>,
 }
+
+/// An error as it was returned; equal only to itself.
+#[derive(Clone, Debug)]
+pub struct Original(pub Arc<dyn std::error::Error + Send + Sync>);
+
+impl PartialEq for Original {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Original {}
 
 impl Failure {
     /// A failure that the retry policy decides about.
@@ -60,6 +74,13 @@ impl Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "{}: {}", self.name, self.message)
+    }
+}
+
+impl std::error::Error for Failure {
+    /// What the original names as its source: its own message is part of this one.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.original.as_ref()?.0.source()
     }
 }
 

@@ -69,6 +69,8 @@ pub(super) struct Task {
     pub end_no: u64,
     /// When it fails unless it has started; nothing once a run has been settled other than by a release.
     pub expires_at: Option<Millis>,
+    /// A debounce has replaced its input.
+    pub slid: bool,
     pub dependents: Vec<Edge>,
 }
 

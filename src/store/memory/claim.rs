@@ -23,6 +23,11 @@ pub(super) struct Rates {
 }
 
 impl Rates {
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.arrivals.len()
+    }
+
     /// Takes one start; the error says when to come back.
     fn take(&mut self, rate: &Rate, group: Option<&Name>, now: Millis) -> Result<(), Millis> {
         if self.arrivals.len() >= self.tidy_at {
@@ -118,9 +123,8 @@ impl Book {
 
     fn has_room(&self, kind: usize, claim: &LaneClaim, slot: Slot) -> bool {
         let group = claim.per_group.zip(self.tasks[slot].spec.group.as_ref());
-        group.is_none_or(|(limit, group)| {
-            self.kinds[kind].running_in.get(group).is_none_or(|running| *running < limit)
-        })
+        let running_in = |group| self.kinds[kind].running_in.get(group).copied().unwrap_or(0);
+        group.is_none_or(|(limit, group)| running_in(group) < limit)
     }
 
     fn take_rate(&mut self, claim: &LaneClaim, slot: Slot, now: Millis) -> Result<(), Millis> {

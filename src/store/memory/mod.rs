@@ -16,6 +16,8 @@ mod plan;
 mod push;
 mod read;
 mod retention;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::future::ready;

@@ -18,6 +18,8 @@ struct Plan<'a> {
     fresh: HashMap<&'a TaskId, &'a Spec>,
     /// Those that will not, and the task they stand for.
     found: HashMap<TaskId, TaskId>,
+    /// Those whose input another one replaces.
+    slid: HashSet<TaskId>,
     /// Who holds a key that was taken by this very push.
     taken: HashMap<KeyAt, &'a Spec>,
     /// By how much the number of waiting tasks will grow.
@@ -64,11 +66,6 @@ impl Book {
     /// The same for tasks that a run has spawned. They are past refusing: a conflict finds the task that is
     /// there, a blocker that is gone is not waited for, and a circle is cut.
     pub fn admit_spawned(&self, specs: &mut [Spec], now: Millis) {
-        for spec in specs.iter_mut() {
-            if let Some(key) = spec.key.as_mut().filter(|key| key.conflict == Conflict::Refuse) {
-                key.conflict = Conflict::Ignore;
-            }
-        }
         let Plan { makes, found, .. } = self.plan(specs, now);
         resolve(specs, &makes, &found);
         while let Some(path) = cycle(specs) {
@@ -81,30 +78,31 @@ impl Book {
         let mut plan = Plan::default();
         for spec in specs {
             let known = plan.fresh.len();
-            let other = self.find(&spec.id).map(|task| &*task.spec).or(plan.fresh.get(&spec.id).copied());
-            let added = match other {
-                Some(other) if other.input != spec.input && !debounces(other) => {
-                    Err(Refusal::IdTaken(spec.id.clone()))
+            let task = self.find(&spec.id);
+            if let Some(other) = task.map(|task| &*task.spec).or(plan.fresh.get(&spec.id).copied()) {
+                // Where a debounce has replaced the input, nobody knows any more what came with the id.
+                let is_slid = task.is_some_and(|task| task.slid) || plan.slid.contains(&spec.id);
+                if !spec.minted && !is_slid && other.input != spec.input {
+                    plan.refusal.get_or_insert(Refusal::IdTaken(spec.id.clone()));
                 }
-                Some(_) => Ok(()),
-                None => self.plan_new(&mut plan, spec, now),
-            };
-            plan.refusal = plan.refusal.take().or(added.err());
+            } else {
+                self.plan_new(&mut plan, spec, now);
+            }
             plan.makes.push(plan.fresh.len() > known);
         }
         plan
     }
 
-    fn plan_new<'a>(&self, plan: &mut Plan<'a>, spec: &'a Spec, now: Millis) -> Result<(), Refusal> {
+    fn plan_new<'a>(&self, plan: &mut Plan<'a>, spec: &'a Spec, now: Millis) {
         if let Some(at) = key_of(spec) {
             let fate = match plan.taken.get(&at) {
-                Some(holder) => fate_beside(holder, spec)?,
+                Some(holder) => fate_beside(holder, spec),
                 None => match self.meet(&at, spec, now) {
                     Meeting::Free | Meeting::Follow(_) => Fate::New,
                     Meeting::Oust(_) => Fate::Instead,
-                    Meeting::Slide(slot) => Fate::Is(self.tasks[slot].spec.id.clone()),
+                    Meeting::Slide(slot) => Fate::Slides(self.tasks[slot].spec.id.clone()),
                     Meeting::Found(id) => Fate::Is(id),
-                    Meeting::Refused(holder) => return Err(Refusal::KeyHeld(holder)),
+                    Meeting::Refused(id) => Fate::Refused(id),
                 },
             };
             match fate {
@@ -112,14 +110,23 @@ impl Book {
                 Fate::Instead => plan.growth -= 1,
                 Fate::Is(id) => {
                     plan.found.insert(spec.id.clone(), id);
-                    return Ok(());
+                    return;
+                }
+                Fate::Slides(id) => {
+                    plan.slid.insert(id.clone());
+                    plan.found.insert(spec.id.clone(), id);
+                    return;
+                }
+                Fate::Refused(id) => {
+                    plan.refusal.get_or_insert(Refusal::KeyHeld(id.clone()));
+                    plan.found.insert(spec.id.clone(), id);
+                    return;
                 }
             }
             plan.taken.insert(at, spec);
         }
         plan.fresh.insert(&spec.id, spec);
         plan.growth += 1;
-        Ok(())
     }
 }
 
@@ -129,21 +136,22 @@ enum Fate {
     /// Of a task that waits and is cancelled for it.
     Instead,
     Is(TaskId),
+    /// Gives its input to it.
+    Slides(TaskId),
+    Refused(TaskId),
 }
 
 /// The same decision as `Book::meet`, where the holder has come in the same push.
-fn fate_beside(holder: &Spec, spec: &Spec) -> Result<Fate, Refusal> {
+fn fate_beside(holder: &Spec, spec: &Spec) -> Fate {
     let quiet = |spec: &Spec| spec.key.as_ref().map_or(Quiet::Off, |key| key.quiet);
     let conflict = spec.key.as_ref().map_or(Conflict::Ignore, |key| key.conflict);
-    match (quiet(holder), quiet(spec)) {
-        (Quiet::Throttle(time), Quiet::Throttle(_)) if time > 0 => return Ok(Fate::Is(holder.id.clone())),
-        (_, Quiet::Debounce { .. }) => return Ok(Fate::Is(holder.id.clone())),
-        _ => {}
-    }
-    match conflict {
-        Conflict::Ignore => Ok(Fate::Is(holder.id.clone())),
-        Conflict::Replace => Ok(Fate::Instead),
-        Conflict::Refuse => Err(Refusal::KeyHeld(holder.id.clone())),
+    let id = holder.id.clone();
+    match (quiet(holder), quiet(spec), conflict) {
+        (Quiet::Throttle(time), Quiet::Throttle(_), _) if time > 0 => Fate::Is(id),
+        (_, Quiet::Debounce { .. }, _) => Fate::Slides(id),
+        (_, _, Conflict::Ignore) => Fate::Is(id),
+        (_, _, Conflict::Replace) => Fate::Instead,
+        (_, _, Conflict::Refuse) => Fate::Refused(id),
     }
 }
 
@@ -168,8 +176,4 @@ fn resolve(specs: &mut [Spec], makes: &[bool], found: &HashMap<TaskId, TaskId>) 
 /// Nothing in it can be refused, nor stand for another task: most pushes, and worth not looking further.
 fn is_plain(spec: &Spec) -> bool {
     spec.minted && spec.key.is_none() && spec.blockers.is_none()
-}
-
-fn debounces(spec: &Spec) -> bool {
-    spec.key.as_ref().is_some_and(|key| matches!(key.quiet, Quiet::Debounce { .. }))
 }

@@ -43,6 +43,7 @@ impl Book {
     /// Adds one task. Those that may have to wait for others are noted in `ties`: a blocker may come later
     /// in the same push.
     fn add(&mut self, mut spec: Spec, ties: &mut Vec<(Slot, Option<TaskId>)>, now: Millis) -> Pushed {
+        let mut ousted = None;
         if let Some(key) = key_of(&spec)
             && !self.by_id.contains_key(&spec.id)
         {
@@ -51,14 +52,15 @@ impl Book {
                 Meeting::Oust(holder) => {
                     self.unplace(holder);
                     self.tasks[holder].status.cancel = Some(SUPERSEDED.into());
+                    ousted = Some(self.tasks[holder].spec.id.clone());
                     self.finish(holder, Cause::Supersede, now);
                 }
                 Meeting::Follow(holder) => self.supersede(holder),
                 Meeting::Slide(holder) => {
                     self.slide(holder, &spec, now);
-                    return Pushed { id: self.tasks[holder].spec.id.clone(), created: false };
+                    return found(self.tasks[holder].spec.id.clone());
                 }
-                Meeting::Found(id) | Meeting::Refused(id) => return Pushed { id, created: false },
+                Meeting::Found(id) | Meeting::Refused(id) => return found(id),
             }
             if let Some(Quiet::Debounce { wait, .. }) = spec.key.as_ref().map(|key| key.quiet) {
                 spec.when = When::After(wait);
@@ -66,7 +68,7 @@ impl Book {
         }
         let id = spec.id.clone();
         let Entry::Vacant(free) = self.by_id.entry(id.clone()) else {
-            return Pushed { id, created: spec.minted };
+            return Pushed { id, created: spec.minted, ousted: None };
         };
         let slot = self.tasks.vacant_key();
         free.insert(slot);
@@ -77,7 +79,7 @@ impl Book {
         if has_blockers || follows.is_some() {
             ties.push((slot, follows));
         }
-        Pushed { id, created: true }
+        Pushed { id, created: true, ousted }
     }
 
     fn insert(&mut self, slot: Slot, spec: Spec, now: Millis) {
@@ -116,6 +118,7 @@ impl Book {
             serial: place,
             wait_no: place,
             end_no: 0,
+            slid: false,
             dependents: Vec::new(),
         });
         debug_assert_eq!(at, slot);
@@ -133,6 +136,7 @@ impl Book {
         self.unplace(holder);
         let task = &mut self.tasks[holder];
         Arc::make_mut(&mut task.spec).input = spec.input.clone();
+        task.slid = true;
         task.status.run_at = now.saturating_add(wait).min(first_at.saturating_add(max_wait));
         self.place(holder, now);
     }
@@ -170,6 +174,10 @@ impl Book {
             self.place(slot, now);
         }
     }
+}
+
+fn found(id: TaskId) -> Pushed {
+    Pushed { id, created: false, ousted: None }
 }
 
 /// What blockers that have failed already do to a task that is tied to them.

@@ -24,6 +24,11 @@ impl Ended {
         self.bytes += bytes;
     }
 
+    #[cfg(test)]
+    pub fn entries(&self) -> usize {
+        self.order.len()
+    }
+
     /// Forgets one of them; its entry goes out of date by itself.
     pub fn remove(&mut self, bytes: u64) {
         self.count -= 1;

@@ -1,0 +1,319 @@
+// `retry`: what follows a failure. `attempts` counts every run, the first included.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { defineTask, RetryPolicy, TaskError, TaskExecutor } from '../index.js'
+import { deferred, failure, never, open, rejection } from './support/executors.mjs'
+
+const quick = attempts => RetryPolicy.fixed(attempts, 1)
+// The two ways to run: a closure here and now, a task of a queue. Both give the outcome of the whole.
+const ways = {
+  execute: (executor, work, options) => executor.execute(work, options),
+  enqueue: async (executor, work, options) => {
+    const task = defineTask({ name: 'work', handler: (_, ctx) => work(ctx), ...options })
+    return (await executor.enqueue(task)).result()
+  },
+}
+
+for (const [way, run] of Object.entries(ways)) {
+  test(`${way}: as many runs as attempts, then the last failure`, async t => {
+    const executor = open(t)
+    for (const attempts of [1, 2, 5]) {
+      const seen = []
+      const work = ctx => {
+        seen.push([ctx.attempt, ctx.maxAttempts])
+        throw new RangeError(`failure ${ctx.attempt}`)
+      }
+      const error = await rejection(run(open(t), work, { retry: quick(attempts) }))
+      assert.deepEqual(seen, Array.from({ length: attempts }, (_, at) => [at + 1, attempts]))
+      assert.match(error.message, new RegExp(`failure ${attempts}$`))
+    }
+    let runs = 0
+    await assert.rejects(run(executor, () => Promise.reject(++runs), {}))
+    assert.equal(runs, 1)
+  })
+
+  test(`${way}: an attempt that succeeds is the last`, async t => {
+    const work = async ctx => {
+      if (ctx.attempt < 3) throw new Error('not yet')
+      return ctx.attempt
+    }
+    assert.equal(await run(open(t), work, { retry: quick(9) }), 3)
+  })
+
+  test(`${way}: no retry starts before its delay, whatever kind of backoff`, async t => {
+    const policies = [
+      [RetryPolicy.fixed(3, 30), [30, 30]],
+      [RetryPolicy.list([40, 10]), [40, 10]],
+      [RetryPolicy.exponentialBackoff(3, 20, { jitter: 'none', factor: 2 }), [20, 40]],
+      [RetryPolicy.exponentialBackoff(3, 40, { jitter: 'none', factor: 10, max: 50 }), [40, 50]],
+      // Equal jitter takes half of the delay at least.
+      [RetryPolicy.exponentialBackoff(3, 20), [10, 20]],
+      [RetryPolicy.linear(3, 20), [10, 20]],
+      [{ attempts: 3, base: 15, jitter: 'none', max: '1h' }, [15, 30]],
+      [RetryPolicy.custom(3, (_, attempt) => 10 * attempt), [10, 20]],
+    ]
+    await Promise.all(
+      policies.map(async ([retry, least]) => {
+        const ends = []
+        const starts = []
+        const work = () => {
+          starts.push(performance.now())
+          ends.push(performance.now())
+          throw new Error('again')
+        }
+        await rejection(run(open(t), work, { retry }))
+        assert.equal(starts.length, 3)
+        for (const [at, delay] of least.entries()) assert.ok(starts[at + 1] - ends[at] >= delay)
+      }),
+    )
+  })
+
+  test(`${way}: full jitter and a base of zero may start again at once`, async t => {
+    for (const retry of [RetryPolicy.exponentialBackoff(4, 2, { jitter: 'full' }), { attempts: 4, base: 0 }]) {
+      const error = await rejection(run(open(t), ctx => Promise.reject(new Error(`${ctx.attempt}`)), { retry }))
+      assert.match(error.message, /4$/)
+    }
+  })
+
+  test(`${way}: retryIf decides, and sees every failure as a TaskError`, async t => {
+    const seen = []
+    const retry = {
+      attempts: 5,
+      base: 0,
+      retryIf: error => {
+        seen.push([error instanceof TaskError, error.code, error.cause?.message])
+        return error.cause?.message !== 'stop'
+      },
+    }
+    const work = ctx => {
+      throw new Error(ctx.attempt < 3 ? 'go on' : 'stop')
+    }
+    await assert.rejects(run(open(t), work, { retry }), /stop/)
+    const code = 'ERR_TASK_FAILED'
+    assert.deepEqual(seen, [
+      [true, code, 'go on'],
+      [true, code, 'go on'],
+      [true, code, 'stop'],
+    ])
+  })
+
+  test(`${way}: a custom policy gives the delay, or false to give up`, async t => {
+    const calls = []
+    const retry = RetryPolicy.custom(10, (error, attempt) => {
+      calls.push([error.cause.message, attempt])
+      return attempt < 3 ? '1ms' : false
+    })
+    let runs = 0
+    await assert.rejects(run(open(t), () => Promise.reject(new Error(`n${++runs}`)), { retry }), /n3/)
+    assert.deepEqual(calls, [
+      ['n1', 1],
+      ['n2', 2],
+      ['n3', 3],
+    ])
+  })
+
+  test(`${way}: functions are not asked about a failure that has no run left`, async t => {
+    const calls = []
+    const custom = RetryPolicy.custom(2, (_, attempt) => calls.push(attempt))
+    const retryIf = error => calls.push(error.cause.message)
+    for (const retry of [custom, { attempts: 2, base: 0, retryIf }]) {
+      await assert.rejects(run(open(t), () => Promise.reject(new Error('no')), { retry }), /no/)
+    }
+    assert.deepEqual(calls, [1, 'no'])
+  })
+
+  test(`${way}: a policy that fails itself ends the task with its own error`, async t => {
+    const bad = [
+      [{ attempts: 5, retryIf: () => assert.fail('retryIf is broken') }, /retryIf is broken/],
+      [RetryPolicy.custom(5, () => assert.fail('next is broken')), /next is broken/],
+      [RetryPolicy.custom(5, () => 'soon'), /"delay of RetryPolicy.custom\(\)" must be a duration/],
+      [RetryPolicy.custom(5, () => undefined), /must be a duration/],
+      [RetryPolicy.custom(5, () => -1), /must be a duration/],
+      [RetryPolicy.custom(5, () => Number.NaN), /must be a duration/],
+    ]
+    for (const [retry, message] of bad) {
+      let runs = 0
+      const error = await rejection(run(open(t), () => Promise.reject(++runs), { retry }))
+      assert.match(error.message, message)
+      assert.equal(runs, 1)
+    }
+  })
+
+  test(`${way}: a fatal error, or one that is not retryable, is the last`, async t => {
+    const fatal = [
+      () => TaskError.fatal('fatal'),
+      () => new TaskError('fatal', { retryable: false }),
+      () => new TaskError('fatal', { code: 'ERR_TASK_INPUT' }),
+    ]
+    for (const make of fatal) {
+      let runs = 0
+      const work = () => {
+        runs += 1
+        throw make()
+      }
+      await assert.rejects(run(open(t), work, { retry: quick(5) }), /fatal/)
+      assert.equal(runs, 1)
+    }
+    let runs = 0
+    const stubborn = () => {
+      runs += 1
+      throw new TaskError('again', { code: 'ERR_TASK_INPUT', retryable: true })
+    }
+    await assert.rejects(run(open(t), stubborn, { retry: quick(3) }), /again/)
+    assert.equal(runs, 3)
+  })
+
+  test(`${way}: TaskError.retryAfter replaces the delay of the policy, in both directions`, async t => {
+    const starts = []
+    const longer = ctx => {
+      starts.push(performance.now())
+      if (ctx.attempt === 1) throw TaskError.retryAfter(50)
+      return 'done'
+    }
+    assert.equal(await run(open(t), longer, { retry: quick(2) }), 'done')
+    assert.ok(starts[1] - starts[0] >= 50)
+    const shorter = ctx => {
+      if (ctx.attempt === 1) throw TaskError.retryAfter(0)
+      return 'done'
+    }
+    assert.equal(await run(open(t), shorter, { retry: RetryPolicy.fixed(2, '1h') }), 'done')
+    await assert.rejects(
+      run(open(t), () => Promise.reject(TaskError.retryAfter(1, 'no run left')), { retry: quick(2) }),
+      /no run left/,
+    )
+  })
+
+  test(`${way}: maxElapsed ends it when the next start would lie beyond`, async t => {
+    let runs = 0
+    const work = () => {
+      runs += 1
+      throw new Error('again')
+    }
+    const retry = { attempts: 1_000_000, base: '10m', jitter: 'none', maxElapsed: '5m' }
+    await assert.rejects(run(open(t), work, { retry }), /again/)
+    assert.equal(runs, 1)
+    runs = 0
+    await assert.rejects(
+      run(open(t), work, { retry: { attempts: 1_000_000, base: 10, factor: 1, jitter: 'none', maxElapsed: 60 } }),
+    )
+    assert.ok(runs >= 2 && runs <= 7, `${runs} runs of 10 ms in 60 ms`)
+  })
+
+  test(`${way}: a timeout is a failure like any other`, async t => {
+    const seen = []
+    const work = ctx => {
+      seen.push(ctx.attempt)
+      return ctx.attempt < 3 ? never() : 'third time lucky'
+    }
+    assert.equal(await run(open(t), work, { timeout: 20, retry: quick(3) }), 'third time lucky')
+    assert.deepEqual(seen, [1, 2, 3])
+    await assert.rejects(run(open(t), never, { timeout: 10, retry: quick(2) }), failure('ERR_TASK_TIMEOUT'))
+  })
+
+  test(`${way}: an attempt that ends after its time does not disturb the one that runs now`, async t => {
+    const gates = [deferred(), deferred()]
+    const second = deferred()
+    const work = ctx => {
+      if (ctx.attempt === 2) second.resolve()
+      return gates[ctx.attempt - 1].promise
+    }
+    const outcome = run(open(t, { concurrency: 1 }), work, { timeout: 40, retry: quick(2) })
+    await second.promise
+    gates[0].resolve('the first, too late')
+    await gates[0].promise
+    gates[1].resolve('the second')
+    assert.equal(await outcome, 'the second')
+  })
+}
+
+test('of a closure that timed out retryIf is asked too', async t => {
+  const codes = []
+  const retryIf = error => codes.push(error.code) < 2
+  const outcome = open(t).execute(never, { timeout: 10, retry: { attempts: 4, base: 0, retryIf } })
+  await assert.rejects(outcome, failure('ERR_TASK_TIMEOUT'))
+  assert.deepEqual(codes, ['ERR_TASK_TIMEOUT', 'ERR_TASK_TIMEOUT'])
+})
+
+test('a delay of a hundred years does not come at once', async t => {
+  const executor = open(t)
+  let runs = 0
+  const work = () => {
+    runs += 1
+    throw new Error('once')
+  }
+  const outcome = executor.execute(work, { retry: RetryPolicy.fixed(2, '36525d') })
+  await executor.execute(() => {}, { retry: RetryPolicy.fixed(2, 30) })
+  await executor.execute(ctx => (ctx.attempt < 2 ? work() : 0), { retry: RetryPolicy.fixed(2, 30) })
+  assert.equal(runs, 2)
+  await executor.close({ gracePeriod: 0 })
+  await assert.rejects(outcome, failure('ERR_EXECUTOR_CLOSED'))
+})
+
+test('what a call says comes before the definition, and that before the executor', async t => {
+  const executor = open(t, { retry: { attempts: 2, base: 0 } })
+  const attempts = (task, ...rest) => executor.execute(task, ...rest)
+  assert.equal(await attempts(ctx => ctx.maxAttempts), 2)
+  assert.equal(await attempts(ctx => ctx.maxAttempts, { retry: { attempts: 4 } }), 4)
+  const plain = defineTask({ name: 'plain', handler: (_, ctx) => ctx.maxAttempts })
+  const own = defineTask({ name: 'own', retry: { attempts: 3 }, handler: (_, ctx) => ctx.maxAttempts })
+  assert.deepEqual(await Promise.all([attempts(plain), attempts(own)]), [2, 3])
+  assert.equal(await attempts(own, undefined, { retry: RetryPolicy.none() }), 1)
+  const results = [executor.enqueue(plain), executor.enqueue(own), executor.enqueue(own, null, { retry: { attempts: 7 } })]
+  assert.deepEqual(await Promise.all(results.map(async handle => (await handle).result())), [2, 3, 7])
+  const byDefault = TaskExecutor.withRetry(RetryPolicy.fixed(6, 1))
+  t.after(() => byDefault.close())
+  assert.equal(await byDefault.execute(ctx => ctx.maxAttempts), 6)
+})
+
+test('every failed attempt of a stored task is kept', async t => {
+  const executor = open(t)
+  const task = defineTask({
+    name: 'flaky',
+    retry: quick(25),
+    handler: (_, ctx) => {
+      throw new TypeError(`failure ${ctx.attempt}`, { cause: new Error('the reason') })
+    },
+  })
+  const handle = await executor.enqueue(task)
+  const error = await rejection(handle.result())
+  assert.equal(error.code, 'ERR_TASK_FAILED')
+  assert.equal(error.cause.name, 'TypeError')
+  assert.equal(error.taskId, handle.id)
+  const { errors, attempt, state } = await handle.status()
+  assert.deepEqual([state, attempt, errors.length], ['failed', 25, 20])
+  assert.deepEqual(errors.map(one => one.attempt), Array.from({ length: 20 }, (_, at) => at + 6))
+  for (const one of errors) {
+    assert.equal(one.name, 'TypeError')
+    assert.equal(one.message, `failure ${one.attempt}`)
+    assert.match(one.stack, /13\.retry/)
+    assert.match(one.stack, /the reason/)
+    assert.ok(one.at instanceof Date)
+  }
+})
+
+test('snooze ends the run, costs no attempt, and comes again after its delay', async t => {
+  const executor = open(t, { concurrency: 1 })
+  const starts = []
+  const sleepy = defineTask({
+    name: 'sleepy',
+    retry: quick(2),
+    handler: (_, ctx) => {
+      starts.push([ctx.attempt, performance.now()])
+      if (starts.length <= 3) ctx.snooze(30)
+      if (ctx.attempt === 1) throw new Error('a real failure')
+      return 'awake'
+    },
+  })
+  for (const run of [() => executor.execute(sleepy), async () => (await executor.enqueue(sleepy)).result()]) {
+    starts.length = 0
+    const outcome = run()
+    // It gives its slot back meanwhile.
+    assert.equal(await executor.execute(() => 'in between'), 'in between')
+    assert.equal(await outcome, 'awake')
+    assert.deepEqual(starts.map(([attempt]) => attempt), [1, 1, 1, 1, 2])
+    for (const at of [1, 2, 3]) assert.ok(starts[at][1] - starts[at - 1][1] >= 30)
+  }
+  const wrong = defineTask({ name: 'wrong', handler: (_, ctx) => ctx.snooze('a while') })
+  await assert.rejects(executor.execute(wrong), /"delay of ctx.snooze\(\)" must be a duration/)
+})

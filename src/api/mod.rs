@@ -1,0 +1,46 @@
+//! The Rust facade: builds tasks, runs them, and hands their outcomes back.
+//!
+//! Two ways lead to the engine. A `Task` (`task`, `builder`, `handler`) runs here and now, once asked for, and is
+//! never stored. An `enqueue` (`enqueue`, `kind`, `handle`) puts a record of a registered kind into the store.
+//! `executor` is the door to both, `settings` its options. What stands between them and the engine is small:
+//! `host` takes the engine's words and starts handlers, `lane` knows the slots of tasks that are not stored,
+//! `attempt` guards one run from its start to its report, `context` is what a handler is told.
+//!
+//! Invariants: no lock is held while user code runs (a handler, a waker, a destructor); a run is reported
+//! once, whatever its handler does, a panic and the end of its runtime included; whoever waits is answered.
+
+mod attempt;
+mod awaited;
+mod builder;
+mod context;
+mod enqueue;
+mod executor;
+mod failure;
+mod handle;
+pub mod handler;
+mod host;
+mod kind;
+mod lane;
+mod output;
+mod settings;
+mod task;
+
+pub use builder::TaskBuilder;
+pub use context::TaskContext;
+pub use enqueue::Enqueue;
+pub use executor::TaskExecutor;
+pub use handle::{TaskHandle, TaskInfo};
+pub use kind::TaskKind;
+pub use output::TaskOutput;
+pub use settings::ExecutorBuilder;
+pub use task::Task;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::error::TaskError;
+
+/// How a handler's run ended.
+type Ended = Result<TaskOutput, TaskError>;
+/// A handler at work.
+type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;

@@ -1,0 +1,176 @@
+//! The settings of an executor, their defaults and their checks.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::engine::Config;
+use crate::error::TaskError;
+use crate::policy::RetryPolicy;
+use crate::store::Store;
+use crate::task::check_name;
+use crate::time::Millis;
+
+use super::executor::TaskExecutor;
+
+const MAX_CONCURRENCY: u32 = 1_000_000;
+/// A hundred years: what is longer counts as that, so that a date plus a length is a date.
+const LONGEST: Millis = 3_155_760_000_000;
+
+/// Settings of an executor; what is not set has its default.
+///
+/// ```
+/// use std::time::Duration;
+/// use task::{RetryPolicy, TaskExecutor};
+///
+/// let executor = TaskExecutor::builder()
+///     .concurrency(16)
+///     .retry(RetryPolicy::exponential_backoff(3, Duration::from_millis(100)))
+///     .timeout(Duration::from_secs(10))
+///     .build()?;
+/// # Ok::<(), task::TaskError>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct ExecutorBuilder {
+    concurrency: u32,
+    pub(super) retry: RetryPolicy,
+    timeout: Option<Duration>,
+    grace_period: Duration,
+    cancel_grace: Duration,
+    pub(super) store: Option<Arc<dyn Store>>,
+    runtime: Option<Handle>,
+}
+
+impl Default for ExecutorBuilder {
+    fn default() -> Self {
+        Self {
+            concurrency: Config::default().concurrency,
+            retry: RetryPolicy::none(),
+            timeout: None,
+            grace_period: Duration::from_secs(8),
+            cancel_grace: Duration::from_secs(5),
+            store: None,
+            runtime: None,
+        }
+    }
+}
+
+impl ExecutorBuilder {
+    /// How many tasks run at once, 1 to 1000000. Default: the number of processors.
+    pub fn concurrency(mut self, concurrency: u32) -> Self {
+        self.concurrency = concurrency;
+        self
+    }
+
+    /// What follows a failure, where a task says nothing else. Default: nothing.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// How long one attempt may take, where a task says nothing else. Default: no limit.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long `close` waits for running tasks; at half of it they are told to stop. Default: 8 s.
+    pub fn grace_period(mut self, length: Duration) -> Self {
+        self.grace_period = length;
+        self
+    }
+
+    /// How long a cancelled run that was told so may go on before it is dropped. Default: 5 s.
+    pub fn cancel_grace(mut self, length: Duration) -> Self {
+        self.cancel_grace = length;
+        self
+    }
+
+    /// Where enqueued tasks are kept. Default: in memory. With a store of its own an executor works on what is
+    /// in it from `TaskExecutor::start` on.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Where handlers run. Default: on the runtime that `build` is called in, else on threads of this library.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// The executor; an error ERR_OPTION names the setting that cannot be.
+    pub fn build(self) -> Result<TaskExecutor, TaskError> {
+        if !(1..=MAX_CONCURRENCY).contains(&self.concurrency) {
+            let text = format!("concurrency must be from 1 to {MAX_CONCURRENCY}; got {}", self.concurrency);
+            return Err(TaskError::option(text));
+        }
+        check_timeout(self.timeout)?;
+        Ok(TaskExecutor::from_checked(self))
+    }
+
+    pub(super) fn config(&self) -> Config {
+        Config {
+            concurrency: self.concurrency,
+            max_abandoned: self.concurrency.saturating_mul(2).max(16),
+            cancel_grace: millis(self.cancel_grace),
+            ..Config::default()
+        }
+    }
+
+    pub(super) fn timeout_ms(&self) -> Option<Millis> {
+        self.timeout.map(millis)
+    }
+
+    pub(super) fn grace_ms(&self) -> Millis {
+        millis(self.grace_period)
+    }
+
+    /// The runtime for handlers. Never that of the engine: a handler that blocks its thread must not keep the
+    /// engine from noticing.
+    pub(super) fn handlers(&self) -> Handle {
+        static OWN: LazyLock<Runtime> = LazyLock::new(|| {
+            Builder::new_multi_thread()
+                .thread_name("task-handler")
+                .enable_all()
+                .build()
+                .expect("threads can be made")
+        });
+        let current = || Handle::try_current().unwrap_or_else(|_| OWN.handle().clone());
+        self.runtime.clone().unwrap_or_else(current)
+    }
+}
+
+/// Whole milliseconds, never less than what was given.
+pub(super) fn millis(length: Duration) -> Millis {
+    let whole = length.as_nanos().div_ceil(1_000_000);
+    Millis::try_from(whole).unwrap_or(LONGEST).min(LONGEST)
+}
+
+/// A time of 0 would end each attempt before it began.
+pub(super) fn check_timeout(timeout: Option<Duration>) -> Result<(), TaskError> {
+    match timeout {
+        Some(Duration::ZERO) => Err(TaskError::option("timeout must be longer than 0; got 0")),
+        _ => Ok(()),
+    }
+}
+
+/// The rule for names; `what` says which one it is.
+pub(super) fn check(what: &str, name: &str) -> Result<(), TaskError> {
+    check_name(name).map_err(|error| TaskError::option(format!("the {what} {error}; got {name:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_rounded_up_and_bounded() {
+        assert_eq!(millis(Duration::ZERO), 0);
+        assert_eq!(millis(Duration::from_nanos(1)), 1);
+        assert_eq!(millis(Duration::from_micros(1500)), 2);
+        assert_eq!(millis(Duration::MAX), LONGEST);
+    }
+}

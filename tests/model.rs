@@ -1,0 +1,249 @@
+//! The memory store against a naive reference: after every random operation both give the same answers and
+//! hold the same tasks, and the store does not contradict itself.
+
+#[path = "model/claims.rs"]
+mod claims;
+#[path = "model/nodes.rs"]
+mod nodes;
+#[path = "model/operations.rs"]
+mod operations;
+#[path = "model/pushing.rs"]
+mod pushing;
+#[path = "model/reference.rs"]
+mod reference;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+use task::store::memory::MemoryStore;
+use task::store::{
+    Advance, Amend, Answer, Cell, Claims, Filter, NodeId, Push, Query, Store, Swap, Target, Turn, pause_cell,
+};
+use task::task::{Outcome, Rules, Settlement, Spec, Standing, TaskId, settle};
+use task::time::{Clock, ManualClock, Millis};
+
+use claims::expect;
+use nodes::Amendment;
+use operations::{End, Operation, operations, task_id};
+use reference::Reference;
+
+const LEASE: Millis = 1000;
+const START: Millis = 1_000_000;
+
+fn now<T>(answer: Answer<'_, T>) -> T {
+    answer.now_or_never().expect("the memory store never waits").expect("and never fails")
+}
+
+struct Pair {
+    store: MemoryStore,
+    clock: Arc<ManualClock>,
+    reference: Reference,
+    latest: HashMap<NodeId, (Arc<Advance>, Arc<Turn>)>,
+    turns: u64,
+}
+
+type Verdict = Result<(), String>;
+
+impl Pair {
+    fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(START));
+        Self {
+            store: MemoryStore::with_clock(clock.clone(), LEASE),
+            clock,
+            reference: Reference::new(START, LEASE),
+            latest: HashMap::new(),
+            turns: 0,
+        }
+    }
+
+    fn play(&mut self, operation: Operation) -> Verdict {
+        match operation {
+            Operation::Push { specs, max_waiting, guard } => self.push(specs, max_waiting, guard),
+            Operation::Advance { node, ends, max, lanes } => {
+                let settlements = ends.into_iter().filter_map(|end| self.settlement(end)).collect();
+                self.advance(&node_id(node), settlements, Claims { max, lanes })
+            }
+            Operation::Repeat { node } => match self.latest.get(&node_id(node)) {
+                Some((step, turn)) => {
+                    let again = now(self.store.advance(step.clone()));
+                    expect("the answer to a repeated turn", &format!("{again:?}"), &format!("{turn:?}"))
+                }
+                None => Ok(()),
+            },
+            Operation::Amend { ids, filter, change } => {
+                let ids = ids.map(|ids| Target::Ids(ids.into_iter().map(task_id).collect()));
+                self.amend(ids.unwrap_or(Target::Filter(filter)), change)
+            }
+            Operation::Pause { queue } => self.pause(["q", "r"][usize::from(queue)]),
+            Operation::Pass { time } => {
+                self.clock.advance(time);
+                self.reference.now = self.clock.now();
+                Ok(())
+            }
+            Operation::Pulse { node, heal } => self.pulse(&node_id(node), heal),
+            Operation::Leave { node } => {
+                now(self.store.leave(node_id(node)));
+                self.reference.leave(&node_id(node));
+                self.latest.remove(&node_id(node));
+                Ok(())
+            }
+            Operation::Prune { limits, max } => {
+                let before: Vec<TaskId> =
+                    self.reference.tasks.iter().map(|task| task.spec.id.clone()).collect();
+                let pruned = now(self.store.prune(limits, max));
+                let left = now(self.store.get(before.clone()));
+                let gone = before.into_iter().zip(left).filter(|(_, record)| record.is_none());
+                let mut gone: Vec<TaskId> = gone.map(|(id, _)| id).collect();
+                expect("pruned", &pruned, &self.reference.prune(&limits, max, &mut gone))?;
+                expect("pruned too much", &gone, &Vec::new())
+            }
+            Operation::List { filter, limit } => self.list(filter, limit),
+        }
+    }
+
+    fn push(&mut self, mut specs: Vec<Spec>, max_waiting: Option<u64>, guard: Option<u8>) -> Verdict {
+        for spec in &mut specs {
+            spec.expires_at = spec.expires_at.map(|after| self.reference.now + after);
+        }
+        let guard = guard.map(|old| Swap {
+            key: "cursor".into(),
+            old: (old > 0).then(|| old.to_string().into()),
+            new: Some(Cell { value: (old + 1).to_string().into(), due_at: None }),
+        });
+        let push = Push { specs, guard, max_waiting };
+        let pushed = now(self.store.push(vec![push.clone()])).remove(0);
+        expect("pushed", &pushed.ok(), &self.reference.push(&push))
+    }
+
+    /// What a run would settle with, or pretend to.
+    fn settlement(&self, end: End) -> Option<Settlement> {
+        let started: Vec<_> = self.reference.tasks.iter().filter(|task| task.status.epoch > 0).collect();
+        let task = started.get(usize::from(end.run) % started.len().max(1))?;
+        let status = &task.status;
+        let standing = Standing {
+            id: &task.spec.id,
+            epoch: status.epoch.saturating_add_signed(end.off.into()),
+            failures: status.failures,
+            losses: status.losses,
+            elapsed: self.reference.now - status.first_started_at.unwrap_or(self.reference.now),
+            timeout: None,
+            retry: &task.spec.retry,
+        };
+        let settlement = settle(&standing, &end.outcome, &Rules::default());
+        Some(Settlement { spawn: end.spawn, ..settlement })
+    }
+
+    fn advance(&mut self, node: &NodeId, settlements: Vec<Settlement>, claims: Claims) -> Verdict {
+        self.turns += 1;
+        let step = Arc::new(Advance { node: node.clone(), turn_no: self.turns, settlements, claims });
+        let turn = now(self.store.advance(step.clone()));
+        self.reference.meet(node);
+        let verdict = self.reference.advance(&step, &turn);
+        self.latest.insert(node.clone(), (step, turn));
+        verdict
+    }
+
+    fn amend(&mut self, target: Target, change: Amend) -> Verdict {
+        let change = match change {
+            Amend::Reschedule(after) => Amend::Reschedule(self.reference.now + after),
+            other => other,
+        };
+        let amended = now(self.store.amend(target.clone(), change.clone()));
+        let mut ended = amended.ended;
+        ended.sort();
+        let found = Amendment { changed: amended.changed, stopping: amended.stopping, ended };
+        expect("amended", &found, &self.reference.amend(&target, &change))?;
+        expect("more to amend", &amended.more, &false)
+    }
+
+    fn pause(&mut self, queue: &str) -> Verdict {
+        let on = Cell { value: "1".into(), due_at: None };
+        let (old, new) =
+            if self.reference.is_paused(queue) { (Some(on.value), None) } else { (None, Some(on)) };
+        let swap = Swap { key: pause_cell(queue), old, new };
+        expect("swapped", &now(self.store.swap(swap.clone())), &self.reference.swap(&swap))
+    }
+
+    fn pulse(&mut self, node: &NodeId, heal: bool) -> Verdict {
+        let pulse = now(self.store.pulse(node.clone()));
+        let stop = pulse.stop.into_iter().map(|(id, epoch, _)| (id, epoch)).collect();
+        expect("beat", &(pulse.dead.clone(), stop, pulse.declared_dead), &self.reference.pulse(node))?;
+        // A node that was forgotten starts its turns anew.
+        self.latest.retain(|id, _| self.reference.nodes.iter().any(|node| node.id == *id));
+        let orphans = now(self.store.orphans(pulse.dead.clone(), 99));
+        let found: Vec<_> = orphans.iter().map(|run| (run.spec.id.clone(), run.epoch)).collect();
+        expect("orphans", &found, &self.reference.orphans(&pulse.dead))?;
+        if !heal {
+            return Ok(());
+        }
+        let lost = orphans.iter().map(|run| {
+            let standing = Standing {
+                id: &run.spec.id,
+                epoch: run.epoch,
+                failures: run.failures,
+                losses: run.losses,
+                elapsed: run.elapsed,
+                timeout: None,
+                retry: &run.spec.retry,
+            };
+            settle(&standing, &Outcome::Lost, &Rules::default())
+        });
+        self.advance(node, lost.collect(), Claims::default())
+    }
+
+    fn list(&self, filter: Filter, limit: usize) -> Verdict {
+        let (mut found, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = now(self.store.list(Query { filter: filter.clone(), limit, cursor }));
+            found.extend(page.records.iter().map(|record| record.spec.id.clone()));
+            cursor = page.cursor;
+            if cursor.is_none() {
+                let mut right = self.reference.matching(&filter);
+                right.reverse();
+                return expect("listed", &found, &right);
+            }
+        }
+    }
+
+    /// Both hold the same tasks in the same state.
+    fn compare(&self) -> Verdict {
+        self.store.verify()?;
+        let ids = (0..10).map(task_id).collect();
+        for (n, found) in (0..10).zip(now(self.store.get(ids))) {
+            let right = self.reference.at(&task_id(n)).map(|at| self.reference.tasks[at].record());
+            expect("record", &format!("{found:?}"), &format!("{right:?}"))?;
+        }
+        for queue in [None, Some("q".into())] {
+            expect("counts", &now(self.store.counts(queue.clone())), &self.reference.counts(queue.as_ref()))?;
+        }
+        let cell =
+            self.reference.cells.iter().find(|(key, _)| &**key == "cursor").map(|(_, cell)| cell.clone());
+        expect("cell", &now(self.store.read("cursor".into())), &cell)
+    }
+}
+
+fn node_id(n: u8) -> NodeId {
+    format!("n{n}").into()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 4000,
+        max_shrink_iters: 20_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_memory_store_does_what_the_reference_does(operations in operations()) {
+        let mut pair = Pair::new();
+        for (n, operation) in operations.into_iter().enumerate() {
+            let shown = format!("{operation:?}");
+            let verdict = pair.play(operation).and_then(|()| pair.compare());
+            prop_assert!(verdict.is_ok(), "operation {n}, {shown}: {}", verdict.unwrap_err());
+        }
+    }
+}

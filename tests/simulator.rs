@@ -1,0 +1,54 @@
+//! The engine and the store under faults, in virtual time and from a seed: the chief test.
+//!
+//! `SEED=7 cargo test --test simulator` plays one world, `SEEDS=1000` so many. Without either as many as fit
+//! into a test run are played. A failure names its seed.
+
+#[path = "sim/dice.rs"]
+mod dice;
+#[path = "sim/node.rs"]
+mod node;
+#[path = "sim/truth.rs"]
+mod truth;
+#[path = "sim/world.rs"]
+mod world;
+
+use task::task::TRANSITIONS;
+
+use world::{Seen, World};
+
+const SEEDS: u64 = 300;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+}
+
+#[test]
+fn every_promise_holds_in_every_world() {
+    let one = number("SEED");
+    let seeds = match one {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SEEDS").unwrap_or(SEEDS),
+    };
+    let mut seen = Seen { transitions: vec![0; TRANSITIONS.len()], ..Seen::default() };
+    for seed in seeds {
+        let played = std::panic::catch_unwind(|| World::new(seed).play());
+        let this = match played {
+            Ok(Ok(this)) => this,
+            Ok(Err(what)) => panic!("SEED={seed}, {what}"),
+            Err(_) => panic!("SEED={seed} panicked, see above"),
+        };
+        seen.transitions.iter_mut().zip(&this.transitions).for_each(|(sum, n)| *sum += n);
+        seen.claims += this.claims;
+        seen.stale += this.stale;
+        seen.faults += this.faults;
+    }
+    println!("{} claims, {} stale settlements, {} calls", seen.claims, seen.stale, seen.faults);
+    for ((from, cause, to), n) in TRANSITIONS.iter().zip(&seen.transitions) {
+        println!("{from} by {} to {to}: {n}", cause.as_str());
+    }
+    if one.is_none() {
+        let never = TRANSITIONS.iter().zip(&seen.transitions).find(|(_, n)| **n == 0);
+        assert!(never.is_none(), "{never:?} was never taken");
+    }
+}
