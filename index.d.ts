@@ -245,7 +245,7 @@ export interface TaskInfo<Out = unknown> {
 export interface TaskEvent {
   /** Of the task. */
   readonly id: string
-  /** Of its kind; empty for a closure. */
+  /** Of its kind; for a closure that of the function, which may be empty. */
   readonly name: string
   /** The queue it is in. */
   readonly queue: string
@@ -371,11 +371,11 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
   /** How many tasks are in each state, in this queue or in all. */
   counts(queue?: string): Promise<Record<TaskState, number>>
   /** Runs failed and cancelled tasks again, completed ones only where `state` says so; gives their number. */
-  retryAll(filter: TaskFilter): Promise<number>
+  retryAll(filter: Omit<TaskFilter, 'limit' | 'cursor'>): Promise<number>
   /** Cancels tasks that have not ended; gives their number. */
-  cancelAll(filter: TaskFilter): Promise<number>
+  cancelAll(filter: Omit<TaskFilter, 'limit' | 'cursor'>): Promise<number>
   /** Removes tasks that have ended; gives their number. */
-  prune(filter: TaskFilter): Promise<number>
+  prune(filter: Omit<TaskFilter, 'limit' | 'cursor'>): Promise<number>
   /** The events about tasks from now on. A slow loop loses the oldest ones, never memory. */
   events(options?: ResultOptions): AsyncIterableIterator<AnyTaskEvent>
 }

@@ -198,7 +198,7 @@ test('every other option refuses what it cannot be', () => {
     [executorOptions, 'retention', [5, null, []], 'a plain object'],
     [taskFilter, 'state', ['done', 5, null, [], ['done'], [null]], ''],
     [taskFilter, 'search', ['', 5, null, 'x'.repeat(1_025), '\ud800'], 'well-formed text'],
-    [taskFilter, 'cursor', ['', 5, null], 'well-formed text'],
+    [taskFilter, 'cursor', ['', 5, null], 'a name'],
   ]
   for (const [read, name, values, allowed] of table) {
     for (const value of values) {

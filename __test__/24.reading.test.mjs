@@ -28,7 +28,8 @@ async function oneOfEach(t) {
   await Promise.allSettled([completed.result(), failed.result()])
   const running = await executor.enqueue(slow, 'running')
   await until(async () => (await running.status()).state === 'running')
-  const waiting = await executor.enqueue(echo, 'waiting')
+  await executor.pause('paused')
+  const waiting = await executor.enqueue(echo, 'waiting', { queue: 'paused' })
   const scheduled = await executor.enqueue(echo, 'scheduled', { delay: '1h' })
   const blocked = await executor.enqueue(echo, 'blocked', { after: [scheduled] })
   return { executor, end: resolve, handles: { completed, failed, cancelled, running, waiting, scheduled, blocked } }
@@ -40,7 +41,8 @@ test('every state is shown as what it is', async t => {
     const info = await handle.status()
     assert.equal(info.state, state)
     assert.equal(info.input, state)
-    assert.deepEqual([info.queue, info.priority, info.maxAttempts, info.metadata], ['default', 0, 1, {}])
+    assert.equal(info.queue, state === 'waiting' ? 'paused' : 'default')
+    assert.deepEqual([info.priority, info.attempt, info.maxAttempts, info.metadata], [0, 1, 1, {}])
     assert.equal(info.id, handle.id)
     assert.deepEqual(await executor.get(handle.id), info)
     assert.equal(info.output, state === 'completed' ? state : undefined)
@@ -50,7 +52,7 @@ test('every state is shown as what it is', async t => {
     assert.deepEqual(await collect(executor.list({ state })), [info])
   }
   const reasons = ['waiting', 'scheduled', 'blocked'].map(async state => (await handles[state].status()).waitingFor.reason)
-  assert.deepEqual(await Promise.all(reasons), ['concurrency', 'time', 'blocker'])
+  assert.deepEqual(await Promise.all(reasons), ['pause', 'time', 'blocker'])
   assert.deepEqual(
     await executor.counts(),
     Object.fromEntries(Object.keys(none).map(state => [state, 1])),
@@ -96,6 +98,7 @@ test('list: newest first, page by page', async t => {
   const [newest] = await collect(executor.list({ limit: 1 }))
   const rest = await inputs({ cursor: newest.id, limit: 2 })
   assert.deepEqual(rest, [348, 347])
+  await assert.rejects(collect(executor.list({ cursor: 'nobody' })), failure('ERR_TASK_NOT_FOUND'))
 })
 
 test('list: tasks that come or go meanwhile are neither doubled nor in the way', async t => {
@@ -180,7 +183,8 @@ test('retryAll runs again what has failed or was cancelled', async t => {
   assert.equal(await executor.retryAll({ name: 'flaky' }), 10)
   assert.deepEqual(await within(Promise.all(handles.map(handle => handle.result()))), numbers(20))
   assert.equal((await other.status()).state, 'failed')
-  assert.equal(await executor.retryAll({ state: 'completed', limit: 3 }), 20)
+  assert.equal(await executor.retryAll({ name: 'flaky' }), 0)
+  assert.equal(await executor.retryAll({ name: 'flaky', state: 'completed' }), 20)
   await executor.onIdle()
 })
 
@@ -222,7 +226,9 @@ test('a change of many needs a filter: undefined does not stand for all', async 
   const executor = open(t)
   for (const call of ['cancelAll', 'retryAll', 'prune']) {
     await assert.rejects(executor[call](), failure('ERR_OPTION'))
-    await assert.rejects(executor[call]({ states: 'failed' }), failure('ERR_OPTION'))
+    for (const wrong of [{ states: 'failed' }, { limit: 1 }, { cursor: 'a' }, null]) {
+      await assert.rejects(executor[call](wrong), failure('ERR_OPTION'))
+    }
     assert.equal(await executor[call]({}), 0)
   }
 })

@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { setImmediate as nextLoop, setTimeout as sleep } from 'node:timers/promises'
 import { defineTask, TaskError } from '../index.js'
 import { blockLoop, deferred, failure, never, open, until, within } from './support/executors.mjs'
+import { runProgram } from './support/programs.mjs'
 
 const echo = defineTask({ name: 'echo', handler: input => input })
 const words = ['waiting', 'running', 'completed', 'failed', 'cancelled', 'lost', 'abandoned']
@@ -149,23 +150,78 @@ test('an error without listener crashes nobody', async t => {
 })
 
 test('a listener that throws is an uncaught error of its own, and no task notices', async t => {
-  const executor = open(t)
-  const caught = []
-  const catchIt = error => caught.push(error.message)
-  process.on('uncaughtException', catchIt)
-  t.after(() => process.off('uncaughtException', catchIt))
-  for (const word of ['running', 'completed']) {
-    executor.on(word, () => {
-      throw new Error(`bad listener of ${word}`)
-    })
-  }
-  assert.equal(await executor.execute(() => 'fine'), 'fine')
-  assert.equal(await (await executor.enqueue(echo, 'fine')).result(), 'fine')
-  await until(() => caught.length === 4)
-  assert.deepEqual(caught.toSorted(), [
-    ...Array(2).fill('bad listener of completed'),
-    ...Array(2).fill('bad listener of running'),
+  const { stdout, code } = await runProgram(t, `
+    const caught = []
+    process.on('uncaughtException', error => caught.push(error.message))
+    const executor = new TaskExecutor()
+    for (const word of ['running', 'completed', 'idle']) {
+      executor.on(word, () => {
+        throw new Error('bad listener of ' + word)
+      })
+    }
+    const echo = defineTask({ name: 'echo', handler: input => input })
+    const seen = [await executor.execute(() => 'fine'), await (await executor.enqueue(echo, 'fine too')).result()]
+    await executor.onIdle()
+    process.on('exit', () => console.log(JSON.stringify([seen, caught.filter(text => !/idle/.test(text)).sort()])))
+  `)
+  assert.equal(code, 0)
+  assert.deepEqual(JSON.parse(stdout), [
+    ['fine', 'fine too'],
+    ['completed', 'completed', 'running', 'running'].map(word => `bad listener of ${word}`),
   ])
+})
+
+test('idle is told before the process ends, and a listener alone keeps none alive', async t => {
+  const { stdout, code } = await runProgram(t, `
+    const executor = new TaskExecutor()
+    executor.on('idle', () => console.log('idle'))
+    await executor.executeAll([() => {}, async () => {}])
+  `)
+  assert.equal(code, 0)
+  assert.match(stdout, /idle/)
+})
+
+test('a closure that times out has failed and is abandoned; what it gives later is not told', async t => {
+  const executor = open(t)
+  const events = record(executor)
+  const gate = deferred()
+  const ids = new Set()
+  const options = { timeout: 20, retry: { attempts: 2, base: 0 } }
+  const run = executor.execute(ctx => [ids.add(ctx.id), gate.promise][1], options)
+  await assert.rejects(run, failure('ERR_TASK_TIMEOUT'))
+  gate.resolve('late')
+  await sleep(10)
+  assert.deepEqual(
+    events.map(([type, { attempt, willRetry }]) => [type, attempt, willRetry]),
+    [
+      ['running', 1, undefined],
+      ['abandoned', 1, undefined],
+      ['failed', 1, true],
+      ['running', 2, undefined],
+      ['abandoned', 2, undefined],
+      ['failed', 2, false],
+    ],
+  )
+  assert.deepEqual([...ids], [...new Set(events.map(([, event]) => event.id))])
+})
+
+test('a closure that is called off is cancelled, and a fatal error is not retried', async t => {
+  const executor = open(t)
+  const events = record(executor)
+  const aborts = new AbortController()
+  const run = executor.execute(() => aborts.abort('enough'), { signal: aborts.signal })
+  await assert.rejects(run)
+  const fatal = () => Promise.reject(TaskError.fatal('no'))
+  await assert.rejects(executor.execute(fatal, { retry: { attempts: 3 } }), /no/)
+  assert.deepEqual(
+    events.map(([type, { willRetry }]) => [type, willRetry]),
+    [
+      ['running', undefined],
+      ['cancelled', undefined],
+      ['running', undefined],
+      ['failed', false],
+    ],
+  )
 })
 
 test('a listener may use the executor', async t => {

@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ensureRunnable } from '../scripts/setup.mjs'
 
 export const here = fileURLToPath(new URL('.', import.meta.url))
 export const root = fileURLToPath(new URL('..', import.meta.url))
@@ -55,12 +56,9 @@ export function addonFile() {
   return name && join(root, name)
 }
 
-/** Builds the addon where there is none. */
+/** Builds the addon where it is missing or older than its sources. */
 export function ensureAddon() {
-  if (addonFile()) return
-  process.stderr.write('benchmark: building the addon (npm run build)\n')
-  runNpm(['run', 'build'], root)
-  if (!addonFile()) throw new Error('npm run build ended well but left no .node file in the checkout')
+  ensureRunnable()
 }
 
 function runNpm(args, cwd) {

@@ -27,16 +27,24 @@ class Snooze extends Error {
   }
 }
 
+/** The id of a task that is not stored. */
+function localId() {
+  return `local-${++serial}`
+}
+
 class RunContext {
   #stopped
   #slot
   #run
   #controller
   #reason
+  #task
   #id
 
-  constructor(stopped, slot, run, attempt, maxAttempts) {
+  /** `task`: whose id this is, where it has several runs. */
+  constructor(stopped, slot, run, attempt, maxAttempts, task = undefined) {
     this.#stopped = stopped
+    this.#task = task
     this.#slot = slot
     this.#run = run
     this.attempt = attempt
@@ -44,7 +52,7 @@ class RunContext {
   }
 
   get id() {
-    this.#id ??= `local-${++serial}`
+    this.#id ??= this.#task === undefined ? localId() : this.#task.id
     return this.#id
   }
 
@@ -72,8 +80,8 @@ class TaskContext extends RunContext {
   #ids
   #at
 
-  constructor(stopped, slot, run, attempt, maxAttempts, name, metadata, ids, at) {
-    super(stopped, slot, run, attempt, maxAttempts)
+  constructor(stopped, slot, run, attempt, maxAttempts, name, metadata, ids, at, task = undefined) {
+    super(stopped, slot, run, attempt, maxAttempts, task)
     this.name = name
     this.metadata = metadata
     this.#ids = ids
@@ -102,4 +110,4 @@ function closedError() {
   return new TaskError('the executor is closed', { code: 'ERR_EXECUTOR_CLOSED' })
 }
 
-module.exports = { RunContext, TaskContext, closedError, idAt, isSnooze }
+module.exports = { RunContext, TaskContext, closedError, idAt, isSnooze, localId }

@@ -3,7 +3,7 @@
 // Owns the events of an executor.
 // Invariants: nothing is made while nobody listens; an `error` without listener never crashes the process, and a
 // listener that throws fails as a listener of any emitter does, without harm to the engine; an iterator that is not
-// read loses the oldest events and says how many.
+// read loses the oldest events.
 
 const { TaskError } = require('./errors')
 
@@ -11,13 +11,14 @@ const KEPT = 10_000
 const STORED = new Set(['waiting', 'running', 'completed', 'failed', 'cancelled', 'lost', 'abandoned'])
 const INNER = new Set(['newListener', 'removeListener'])
 
-let serial = 0
+const LAST = Object.freeze({ done: true, value: undefined })
 
 class Events {
   #executor
   #lane
   #iterators = new Set()
   #idle = false
+  #wantsIdle = false
   /** Somebody wants to hear of single tasks. */
   active = false
 
@@ -33,6 +34,8 @@ class Events {
 
   #changed(name, more) {
     if (INNER.has(name)) return
+    // The listener is there only after this.
+    if (name === 'idle') this.#wantsIdle = this.#executor.listenerCount('idle') + more > 0
     if (name === 'idle' && more > 0) queueMicrotask(() => this.busy())
     const heard = [...STORED].some(word => this.#executor.listenerCount(word) + (word === name ? more : 0) > 0)
     this.#activate(heard || this.#iterators.size > 0)
@@ -46,9 +49,15 @@ class Events {
 
   /** There is work: whoever listens for `idle` is told when it is over. */
   busy() {
-    if (this.#idle || this.#executor.listenerCount('idle') === 0) return
+    if (!this.#wantsIdle || this.#idle) return
     this.#idle = true
-    this.#lane.stored.request({ op: 'idle' }, false).then(
+    // Whoever calls this has yet to send the work.
+    queueMicrotask(() => this.#awaitIdle())
+  }
+
+  #awaitIdle() {
+    // While closures run they decide whether the process stays; after the last of them the answer must not be missed.
+    this.#lane.stored.request({ op: 'idle' }, () => this.#lane.live === 0).then(
       () => {
         this.#idle = false
         this.emit('idle')
@@ -83,68 +92,55 @@ class Events {
     }
   }
 
-  /** `work`, with its run told to listeners. */
-  told(work, kind = undefined) {
-    if (!this.active) return work
-    const id = `local-${++serial}`
-    const about = { id, name: kind?.name ?? work.name, queue: kind?.queue ?? 'default' }
-    return async context => {
-      const event = more => ({ ...about, attempt: context.attempt, at: Date.now(), ...more })
-      const since = performance.now()
-      this.emit('running', event())
-      try {
-        const output = await work(context)
-        this.emit('completed', event({ output, duration: performance.now() - since }))
-        return output
-      } catch (error) {
-        this.emit('failed', event({ error, willRetry: context.attempt < context.maxAttempts }))
-        throw error
-      }
-    }
+  /** What the runs of a closure are told with; undefined while nobody listens. */
+  teller(name, queue) {
+    if (!this.active) return undefined
+    return (type, id, attempt, more) => this.emit(type, { id, name, queue, attempt, at: Date.now(), ...more })
   }
 
   /** An iterator over all events from now on. */
   iterate({ signal }) {
     const waiting = []
-    let wake
+    const readers = []
     let ended = signal?.aborted ?? false
-    const push = event => {
-      if (waiting.length >= KEPT) waiting.shift()
-      waiting.push(event)
-      wake?.()
-    }
-    const source = { push }
     const end = () => {
       ended = true
       this.#iterators.delete(source)
       this.#changed('', 0)
       signal?.removeEventListener('abort', end)
-      wake?.()
+      for (const reader of readers.splice(0)) reader(LAST)
     }
+    const push = event => {
+      if (readers.length > 0) return readers.shift()({ done: false, value: event })
+      if (waiting.length >= KEPT) waiting.shift()
+      waiting.push(event)
+    }
+    const source = { push, end }
     if (!ended) {
       this.#iterators.add(source)
       this.#activate(true)
       signal?.addEventListener('abort', end, { once: true })
     }
     return {
-      next: async () => {
-        while (waiting.length === 0) {
-          if (ended) return { done: true, value: undefined }
-          await new Promise(resolve => {
-            wake = resolve
-          })
-        }
-        return { done: false, value: waiting.shift() }
+      next() {
+        if (waiting.length > 0) return Promise.resolve({ done: false, value: waiting.shift() })
+        if (ended) return Promise.resolve(LAST)
+        return new Promise(resolve => readers.push(resolve))
       },
-      return: async () => {
+      async return() {
         waiting.length = 0
         end()
-        return { done: true, value: undefined }
+        return LAST
       },
       [Symbol.asyncIterator]() {
         return this
       },
     }
+  }
+
+  /** Nothing more will happen. */
+  end() {
+    for (const source of this.#iterators) source.end()
   }
 }
 

@@ -19,7 +19,7 @@ const { information } = require('./record')
 const { keepAlive } = require('./process')
 
 const plainContext = (task, run) =>
-  new RunContext(task.lane.stopped, task.slot, run, task.attempt, task.maxAttempts)
+  new RunContext(task.lane.stopped, task.slot, run, task.attempt, task.maxAttempts, task)
 
 class TaskExecutor extends EventEmitter {
   #options
@@ -75,7 +75,8 @@ class TaskExecutor extends EventEmitter {
     if (timeout === undefined && retry === undefined && signal === undefined && !this.#events.active) {
       return this.#lane.plain(work, priority, undefined)
     }
-    return this.#lane.guarded(this.#events.told(work), { priority, timeout, retry, signal, context: plainContext })
+    const tell = this.#events.teller(work.name, this.#options.queue)
+    return this.#lane.guarded(work, { priority, timeout, retry, signal, context: plainContext, tell })
   }
 
   async #executeKind(task, input, given) {
@@ -88,11 +89,14 @@ class TaskExecutor extends EventEmitter {
     if (this.#closing !== undefined) throw closedError()
     this.#events.busy()
     const { priority = kind.priority, timeout = kind.timeout, retry = kind.retry, signal } = run
-    const context = ({ lane, slot, attempt, maxAttempts }, number) =>
-      new TaskContext(lane.stopped, slot, number, attempt, maxAttempts, kind.name, NOTHING)
+    const context = (task, number) => {
+      const { lane, slot, attempt, maxAttempts } = task
+      const { name } = kind
+      return new TaskContext(lane.stopped, slot, number, attempt, maxAttempts, name, NOTHING, undefined, 0, task)
+    }
     const work = context => kind.handler(checked, context)
-    const { number } = kind
-    return this.#lane.guarded(this.#events.told(work, kind), { priority, timeout, retry, signal, kind: number, context })
+    const tell = this.#events.teller(kind.name, kind.queue)
+    return this.#lane.guarded(work, { priority, timeout, retry, signal, kind: kind.number, context, tell })
   }
 
   executeAll(tasks, given = undefined) {
@@ -244,6 +248,7 @@ class TaskExecutor extends EventEmitter {
     await stored.close(grace)
     this.#lane.turn()
     stored.refuseAll()
+    this.#events.end()
     native.free()
     this.#hold(false)
   }
@@ -283,6 +288,7 @@ class TaskExecutor extends EventEmitter {
   async *#pages({ limit = Number.POSITIVE_INFINITY, cursor, ...filter }) {
     let left = limit
     let next = cursor
+    if (cursor !== undefined) await this.#status(cursor)
     while (left > 0) {
       const page = await this.#ask({ op: 'list', filter: { ...filter, limit: Math.min(left, 100), cursor: next } })
       for (const record of page.records) yield information(record)

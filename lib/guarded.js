@@ -7,7 +7,7 @@
 // only that it has ended after all; the slot is given back when the engine and the shim are both done with it.
 
 const { AsyncResource } = require('node:async_hooks')
-const { RunContext, closedError, isSnooze } = require('./context')
+const { RunContext, closedError, isSnooze, localId } = require('./context')
 const { TaskError, describeFailure, isTaskError } = require('./errors')
 const { join, leave } = require('./signals')
 const { toMillis } = require('./duration')
@@ -24,6 +24,7 @@ class Guarded {
     this.error = undefined
     this.settled = false
     this.resource = undefined
+    this.localId = undefined
     this.outcome = new Promise((resolve, reject) => {
       this.resolve = resolve
       this.reject = reject
@@ -34,6 +35,17 @@ class Guarded {
     // A second attempt that starts while the first still hangs needs the caller's context once more.
     if (timeout !== undefined && this.maxAttempts > 1) this.resource = new AsyncResource('TaskAttempt')
     if (signal !== undefined) join(signal, this)
+  }
+
+  /** Of all its runs; made when somebody asks for it. */
+  get id() {
+    this.localId ??= localId()
+    return this.localId
+  }
+
+  tell(type, more) {
+    const { tell } = this.options
+    if (tell !== undefined) tell(type, this.id, this.attempt, more)
   }
 
   /** Waits for its turn and runs, again and again while attempts fail in time. */
@@ -53,6 +65,8 @@ class Guarded {
       lane.contexts[slot] = context
       let value
       let failed = false
+      const since = this.options.tell === undefined ? 0 : performance.now()
+      this.tell('running')
       try {
         value = await this.work(context)
       } catch (error) {
@@ -65,7 +79,7 @@ class Guarded {
       if (this.isBounded && !lane.native.finish(slot, run)) return lane.report(Done.LATE, 0)
       this.context = undefined
       lane.contexts[slot] = undefined
-      if (this.end(value, failed)) return
+      if (this.end(value, failed, since)) return
     }
   }
 
@@ -75,12 +89,21 @@ class Guarded {
     switch (word) {
       case Ready.EXPIRE: {
         const error = this.abandon(this.timeoutError())
-        lane.later(() => this.again(error))
+        lane.later(() => {
+          this.tell('abandoned')
+          this.again(error)
+        })
         return
       }
-      case Ready.TIMEOUT:
-        this.settle(this.abandon(this.timeoutError()), true)
+      case Ready.TIMEOUT: {
+        const error = this.abandon(this.timeoutError())
+        lane.later(() => {
+          this.tell('abandoned')
+          this.tell('failed', { error, willRetry: false })
+        })
+        this.settle(error, true)
         return lane.release(slot)
+      }
       case Ready.ABANDON:
         this.abandon(undefined)
         return lane.release(slot)
@@ -100,21 +123,24 @@ class Guarded {
     const { context } = this
     this.settle(reason, true)
     this.lane.report(Done.WITHDRAW, this.slot)
+    this.tell('cancelled')
     if (context !== undefined) RunContext.abort(context, reason)
   }
 
   // An attempt has timed out, and another may follow: where the policy has functions, they are asked first.
   again(error) {
-    if (asks(this.options.retry) && !this.decide(error)) return
+    if (!asks(this.options.retry)) this.tell('failed', { error, willRetry: true })
+    else if (!this.decide(error)) return
     if (this.resource === undefined) this.attend()
     else this.resource.runInAsyncScope(this.attend, this)
   }
 
   // The handler of the current run has ended; true when the task has.
-  end(value, failed) {
+  end(value, failed, since) {
     const { lane, slot } = this
     if (!failed) {
       lane.report(Done.OK, slot)
+      if (!this.settled) this.tell('completed', { output: value, duration: performance.now() - since })
       this.settle(value, false)
       lane.release(slot)
       return true
@@ -132,6 +158,7 @@ class Guarded {
     const { lane, slot } = this
     this.error = error
     const delay = this.settled ? false : this.nextDelay(error)
+    if (!this.settled) this.tell('failed', { error: this.error, willRetry: delay !== false })
     if (delay === false) {
       lane.report(Done.FAILED, slot)
       this.settle(this.error, true)

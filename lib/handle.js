@@ -10,7 +10,6 @@ class TaskHandle {
   // Held so that the engine keeps the outcome as long as somebody can ask for it.
   #batch
   #at
-  #result
 
   constructor(executor, batch, at) {
     this.#executor = executor
@@ -24,10 +23,7 @@ class TaskHandle {
   }
 
   result(options = undefined) {
-    if (options === undefined) {
-      this.#result ??= this.#executor.stored.watch(this.#batch, this.#at).outcome
-      return this.#result
-    }
+    if (options === undefined) return this.#executor.stored.watch(this.#batch, this.#at).outcome
     return this.#resultUntil(resultOptions(options).signal)
   }
 
@@ -55,7 +51,6 @@ class TaskHandle {
   }
 
   retry() {
-    this.#result = undefined
     return this.#executor.amend(this.id, 'retry')
   }
 

@@ -49,9 +49,11 @@ class Lane {
     this.after = []
     this.arming = 0
     this.work = 0
+    this.started = 0
     this.since = 0
     this.hold = hold
     this.holds = false
+    this.awaited = false
     this.arm = resolve => {
       this.gates[this.arming] = resolve
     }
@@ -69,31 +71,51 @@ class Lane {
   }
 
   /** Runs a closure that has neither timeout nor signal nor retries. */
-  async plain(work, priority, kind) {
+  plain(work, priority, kind) {
     const slot = this.take()
-    const gate = this.gate(slot)
+    const outcome = this.attend(work, slot, this.gate(slot))
     this.submit(slot, priority, undefined, undefined, kind)
-    const verdict = await gate
+    return outcome
+  }
+
+  // The frame of this function is most of what a waiting closure costs: it keeps as little as it can.
+  async attend(work, slot, gate) {
+    const word = await gate
+    const context = this.enter(slot, word)
+    try {
+      const value = await work(context)
+      this.leave(slot, context, Done.OK)
+      return value
+    } catch (error) {
+      this.leave(slot, context, Done.FAILED)
+      throw error
+    }
+  }
+
+  enter(slot, word) {
     // A word after the start can only say that the engine has closed.
-    if (verdict !== Ready.START || (this.early.size > 0 && this.early.has(slot))) {
+    if (word !== Ready.START || (this.early.size > 0 && this.early.has(slot))) {
       this.release(slot)
       throw closedError()
     }
     const context = new RunContext(this.stopped, slot, this.runs[slot], 1, 1)
     this.contexts[slot] = context
-    let end = Done.FAILED
-    try {
-      const value = await work(context)
-      end = Done.OK
-      return value
-    } finally {
-      if (this.contexts[slot] === context) {
-        this.contexts[slot] = undefined
-        this.report(end, slot)
-        this.release(slot)
-      } else {
-        this.report(Done.LATE, 0)
-      }
+    return context
+  }
+
+  leave(slot, context, end) {
+    if (this.contexts[slot] !== context) {
+      this.report(Done.LATE, 0)
+      return
+    }
+    this.contexts[slot] = undefined
+    this.release(slot)
+    // Where the last turn has started this task alone, there is nothing to wait for.
+    if (this.started === 1 && !this.scheduled && this.work < LOOK) {
+      this.done[this.ends++] = (end << 28) | slot
+      this.turn()
+    } else {
+      this.report(end, slot)
     }
   }
 
@@ -227,33 +249,41 @@ class Lane {
     if (this.turning) return
     this.turning = true
     if (probe.state.on) probe.begin()
-    const began = performance.now()
     if (this.since === 0) {
-      this.since = began
+      this.since = performance.now()
       setImmediate(this.letGo).unref()
     }
+    let began = 0
     let more
     let late = false
     try {
       do {
         this.scheduled = true
         this.stored.send()
-        const [submissions, ends] = [this.submissions, this.ends]
+        const { submissions, ends, ready } = this
         this.submissions = 0
         this.ends = 0
         const answer = this.native.turn(submissions, ends)
         const n = answer & COUNT
         this.work += n + 1
+        this.started = 0
         more = n === ROOM
-        for (let i = 0; i < n; i += 1) more = this.read(this.ready[i]) || more
-        if (!more) this.setHolds((answer & HOLDS) !== 0)
-        late = more && performance.now() - began > BURST_MS
+        for (let i = 0; i < n; i += 1) more = this.read(ready[i]) || more
+        if (more) {
+          began ||= performance.now()
+          late = performance.now() - began > BURST_MS
+        } else {
+          this.setHolds((answer & HOLDS) !== 0)
+        }
       } while (more && !late)
-    } finally {
+    } catch (error) {
       // A defect that throws here must not end all turns to come.
-      this.scheduled = late || this.submissions > 0 || this.ends > 0
       this.turning = false
+      setImmediate(this.turn)
+      throw error
     }
+    this.scheduled = late || this.submissions > 0 || this.ends > 0
+    this.turning = false
     if (late) setImmediate(this.turn)
     else if (this.scheduled) queueMicrotask(this.turn)
     if (probe.state.on) probe.end()
@@ -265,6 +295,7 @@ class Lane {
     const slot = word & SLOT
     const kind = word >>> 28
     if (kind === Ready.START) {
+      this.started += 1
       this.runs[slot] = (this.runs[slot] + 1) >>> 0
       this.open(slot, Ready.START)
       return false
@@ -316,13 +347,16 @@ class Lane {
   }
 
   setHolds(holds) {
+    const { isAwaited } = this.stored
+    if (holds === this.holds && isAwaited === this.awaited) return
     this.holds = holds
     this.updateHold()
   }
 
   /** Keeps the process alive while the engine, or somebody who waits for it, needs that. */
   updateHold() {
-    this.hold(this.holds || this.stored.isAwaited)
+    this.awaited = this.stored.isAwaited
+    this.hold(this.holds || this.awaited)
   }
 
   policy(retry) {
@@ -337,6 +371,9 @@ class Lane {
   }
 }
 
+/** Ends the engine of a lane that nobody holds any more. */
+const LEFT = new FinalizationRegistry(leave => leave())
+
 /** Numbers of retry policies, for each lane. */
 const POLICIES = new WeakMap()
 
@@ -345,7 +382,9 @@ function open(options, lane) {
   const weak = new WeakRef(lane)
   const wake = () => weak.deref()?.turn()
   const { submitted, done, ready, ended, asked } = lane
-  return binding.open(JSON.stringify(options), [submitted, done, ready, ended, asked], wake)
+  const native = binding.open(JSON.stringify(options), [submitted, done, ready, ended, asked], wake)
+  LEFT.register(lane, native.leave)
+  return native
 }
 
 module.exports = { Lane }

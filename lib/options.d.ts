@@ -188,9 +188,9 @@ export interface TaskFilter {
   readonly createdAfter?: Date | undefined
   /** In this group. */
   readonly group?: string | undefined
-  /** So many at most. Default: all. */
+  /** So many at most; only for `list`. Default: all. */
   readonly limit?: number | undefined
-  /** Goes on after the task with this id. */
+  /** Goes on after the task with this id, which has to be kept still; only for `list`. */
   readonly cursor?: string | undefined
 }
 

@@ -177,7 +177,7 @@ class Stored {
     this.freeTokens.push(token)
   }
 
-  /** Asks the engine; resolves with its reply. `holds`: the process stays alive for it. */
+  /** Asks the engine; resolves with its reply. `holds`: the process stays alive for it, or a function that says so. */
   request(question, holds = true) {
     this.lane.turn()
     this.requestNo = (this.requestNo + 1) >>> 0 || 1
@@ -206,7 +206,7 @@ class Stored {
   /** A reply, an acknowledgement or an outcome is on its way that must not be missed. */
   get isAwaited() {
     if (this.batches.size > 0) return true
-    for (const request of this.requests.values()) if (request.holds) return true
+    for (const { holds } of this.requests.values()) if (typeof holds === 'function' ? holds() : holds) return true
     return false
   }
 

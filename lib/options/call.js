@@ -17,7 +17,7 @@ const state = check.oneOf(STATES)
 const states = check.listOf(state, 'states', 1, 100)
 const words = check.text(1, 1_024)
 
-const FILTER = new Map([
+const SELECTION = [
   [
     'state',
     (value, option, call) =>
@@ -29,9 +29,9 @@ const FILTER = new Map([
   ['createdBefore', check.date],
   ['createdAfter', check.date],
   ['group', checkName],
-  ['limit', check.whole(1, check.I32 - 1)],
-  ['cursor', words],
-])
+]
+const CHANGED = new Map(SELECTION)
+const READ = new Map([...SELECTION, ['limit', check.whole(1, check.I32 - 1)], ['cursor', checkName]])
 const CLOSE = new Map([['gracePeriod', check.duration(0)]])
 const RESULT = new Map([['signal', check.signal]])
 
@@ -77,12 +77,12 @@ function readRun(value, call) {
 }
 
 /**
- * Which tasks are meant; `state` comes out as an array. A call that changes tasks passes `required`, so that a
- * variable that happens to be undefined does not stand for all of them.
+ * Which tasks are meant; `state` comes out as an array. A call that changes tasks passes `changes`: it has to be given
+ * a filter, so that a variable that happens to be undefined does not stand for all of them, and one without a limit.
  */
-function taskFilter(value, call = 'list()', required = false) {
-  if (value === undefined && required) throw optionError(`${call} needs a filter; {} stands for every task`)
-  return check.readOptions(value, FILTER, call)
+function taskFilter(value, call = 'list()', changes = false) {
+  if (value === undefined && changes) throw optionError(`${call} needs a filter; {} stands for every task`)
+  return check.readOptions(value, changes ? CHANGED : READ, call)
 }
 
 /** The options of `close`. */

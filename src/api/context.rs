@@ -63,6 +63,7 @@ pub(super) enum RunId {
 pub(super) struct Signal {
     reason: OnceLock<TaskError>,
     told: Notify,
+    asked: AtomicBool,
     over: AtomicBool,
     dropped: AtomicBool,
     future: OnceLock<AbortHandle>,
@@ -127,13 +128,16 @@ impl fmt::Debug for TaskContext {
 }
 
 impl Signal {
-    /// Tells the handler to stop; false if it has been told before.
-    pub fn stop(&self, reason: TaskError) -> bool {
-        let is_first = self.reason.set(reason).is_ok();
-        if is_first {
+    /// Tells the handler to stop.
+    pub fn stop(&self, reason: TaskError) {
+        if self.reason.set(reason).is_ok() {
             self.told.notify_waiters();
         }
-        is_first
+    }
+
+    /// Its task is cancelled; true if that has been said before.
+    pub fn ask(&self) -> bool {
+        self.asked.swap(true, Ordering::SeqCst)
     }
 
     /// Drops the handler's future, at once or where it awaits next.

@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -87,36 +87,45 @@ impl RustHost {
         self.engine.get()?.upgrade()
     }
 
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // A panic under the lock is a defect that is reported where it happened; the host goes on.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes a change, and does what the core wants done; `None` if there is no engine any more.
     fn turn<T>(&self, change: impl FnOnce(&mut Table, &mut Core, Millis, &mut Vec<Deed>) -> T) -> Option<T> {
         let engine = self.engine()?;
         let mut deeds = Vec::new();
-        let (result, wake_at, is_calm, closes) = {
-            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let (result, wake_at, is_calm, nudges) = {
+            let mut table = self.table();
             let mut core = engine.core();
             let now = engine.now();
-            core.host_turned(now);
+            let is_back = core.host_turned(now);
             let was_live = core.local_live() > 0;
             let result = change(&mut table, &mut core, now, &mut deeds);
             core.poll(now);
             table.read(&mut core, &mut deeds);
             let is_calm = was_live && core.local_live() == 0;
-            (result, core.wake_at(), is_calm, core.closing() != Closing::No)
+            (result, core.wake_at(), is_calm, is_back || is_calm && core.closing() != Closing::No)
         };
         engine.expect(wake_at);
         if is_calm {
             engine.calm();
-            if closes {
-                engine.nudge();
-            }
         }
+        if nudges {
+            engine.nudge();
+        }
+        self.perform_all(deeds);
+        Some(result)
+    }
+
+    fn perform_all(&self, deeds: Vec<Deed>) {
         for deed in deeds {
             // A waker or a destructor of the user's may panic; the other deeds have to be done all the same.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.perform(deed))) {
                 discard(payload);
             }
         }
-        Some(result)
     }
 
     fn perform(&self, deed: Deed) {
@@ -126,9 +135,8 @@ impl RustHost {
                 self.launch(run, move |context| (work.start)(input, context));
             }
             Deed::Stop { run, reason, drop_future } => {
-                // One who has been told before and is asked again has had its time.
-                let is_first = run.signal.stop(reason);
-                if drop_future || !is_first {
+                run.signal.stop(reason);
+                if drop_future {
                     run.signal.drop_future();
                 }
             }
@@ -159,11 +167,12 @@ impl RustHost {
             if table.is_over {
                 return Err(TaskError::Closed);
             }
+            table.lane.check_room(tasks.len())?;
             let submit = |task| {
                 let (reply, outcome) = oneshot::channel();
-                Ok((table.lane.submit(core, task, reply)?, outcome))
+                (table.lane.submit(core, task, reply), outcome)
             };
-            tasks.into_iter().map(submit).collect::<Result<Vec<_>, TaskError>>()
+            Ok(tasks.into_iter().map(submit).collect::<Vec<_>>())
         });
         let me = self.me.upgrade().ok_or(TaskError::Closed)?;
         let places = places.ok_or(TaskError::Closed)??;
@@ -198,12 +207,13 @@ impl RustHost {
 
     /// The settings of a kind, where it is registered here.
     pub fn kind(&self, name: &Name) -> Option<TaskKind> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).kinds.get(name).cloned()
+        self.table().kinds.get(name).cloned()
     }
 
     /// The handler is about to be called; false if the run has been taken back.
     pub fn begin(&self, run: &Run) -> bool {
         let begun = self.turn(|table, core, now, _| match run.slot & STORED {
+            _ if table.is_over => false,
             0 => table.lane.begin(core, run, now),
             _ => core.begin_stored(run.slot, run.number, now),
         });
@@ -234,18 +244,14 @@ impl RustHost {
     pub fn end(&self) {
         let mut deeds = Vec::new();
         {
-            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut table = self.table();
             table.is_over = true;
             table.lane.clear(&mut deeds);
             table.drop_stored(&mut deeds);
             table.kinds.clear();
             deeds.push(Deed::Discard(table.works.drain().map(|(_, work)| work).collect()));
         }
-        for deed in deeds {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.perform(deed))) {
-                discard(payload);
-            }
-        }
+        self.perform_all(deeds);
         if let Some(engine) = self.engine() {
             engine.stop();
         }
@@ -260,7 +266,11 @@ impl Table {
                 self.drop_stored(deeds);
             }
             if word == Word::AbortAll {
-                let stop = |run: &Arc<Run>| Deed::Stop { run: run.clone(), reason: TaskError::Closed, drop_future: false };
+                let stop = |run: &Arc<Run>| Deed::Stop {
+                    run: run.clone(),
+                    reason: TaskError::Closed,
+                    drop_future: false,
+                };
                 deeds.extend(self.stored.values().map(stop));
             }
             self.lane.read(core, word, deeds);
@@ -301,7 +311,11 @@ impl Table {
 
 fn stopped(run: Arc<Run>, stop: Stop) -> Deed {
     let (reason, drop_future) = match stop {
-        Stop::Cancelled(reason) => (TaskError::Cancelled(reason), !run.heeds_stop),
+        Stop::Cancelled(reason) => {
+            // Said again, it means that the time for an orderly end is over.
+            let is_last = run.signal.ask() || !run.heeds_stop;
+            (TaskError::Cancelled(reason), is_last)
+        }
         Stop::Timeout(limit) => (TaskError::Timeout(limit), true),
         Stop::Lost => (TaskError::Lost(1), true),
     };

@@ -74,17 +74,18 @@ impl Entry {
 }
 
 impl Lane {
-    /// Hands a task to the core.
-    pub fn submit(
-        &mut self,
-        core: &mut Core,
-        task: Local,
-        reply: oneshot::Sender<Ended>,
-    ) -> Result<Place, TaskError> {
-        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
-        if slot >= MAX_SLOTS {
-            return Err(TaskError::QueueFull { waiting: MAX_SLOTS.into(), limit: MAX_SLOTS.into() });
+    /// Says whether so many more tasks can be numbered.
+    pub fn check_room(&self, tasks: usize) -> Result<(), TaskError> {
+        let (used, limit) = (self.slots.len() - self.free.len(), MAX_SLOTS as usize);
+        if tasks <= limit - used {
+            return Ok(());
         }
+        Err(TaskError::QueueFull { waiting: used as u64, limit: limit as u64 })
+    }
+
+    /// Hands a task to the core; there has to be room for it.
+    pub fn submit(&mut self, core: &mut Core, task: Local, reply: oneshot::Sender<Ended>) -> Place {
+        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
         if slot as usize == self.slots.len() {
             self.slots.push(Slot::default());
         }
@@ -96,7 +97,7 @@ impl Lane {
         let serial = self.serial;
         let entry = Entry { serial, task, policy, begun: 0, run: None, error: None, reply: Some(reply) };
         self.slots[slot as usize].entry = Some(entry);
-        Ok((slot, serial))
+        (slot, serial)
     }
 
     /// The handler is about to be called; false if the run has been taken back.
@@ -187,7 +188,11 @@ impl Lane {
             if let Some(run) = entry.run {
                 deeds.push(Deed::Stop { run, reason: TaskError::Closed, drop_future: true });
             }
-            deeds.push(Deed::Tell { reply: entry.reply, outcome: Err(TaskError::Closed), work: entry.task.work });
+            deeds.push(Deed::Tell {
+                reply: entry.reply,
+                outcome: Err(TaskError::Closed),
+                work: entry.task.work,
+            });
         }
     }
 
@@ -225,7 +230,9 @@ impl Lane {
     }
 
     fn finish(&mut self, core: &mut Core, slot: u32, outcome: Ended, deeds: &mut Vec<Deed>) {
-        let Some(entry) = self.slots.get_mut(slot as usize).and_then(|slot| slot.entry.take()) else { return };
+        let Some(entry) = self.slots.get_mut(slot as usize).and_then(|slot| slot.entry.take()) else {
+            return;
+        };
         self.free.push(slot);
         if let Some(policy) = entry.policy {
             core.drop_policy(policy);

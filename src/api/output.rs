@@ -30,7 +30,8 @@ pub struct TaskOutput(Text);
 impl TaskOutput {
     /// Of any value that JSON can carry; for others an error ERR_TASK_SERIALIZE, which is never retried.
     pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, TaskError> {
-        let text = serde_json::to_string(value).map_err(|error| not_json("the output cannot be JSON", error))?;
+        let text =
+            serde_json::to_string(value).map_err(|error| not_json("the output cannot be JSON", error))?;
         Ok(Self(text.into()))
     }
 
@@ -87,7 +88,25 @@ macro_rules! always {
     )*};
 }
 
-always!((), bool, &str, String, i8, i16, i32, i64, isize, u8, u16, u32, u64, usize, f32, f64, serde_json::Value);
+always!(
+    (),
+    bool,
+    &str,
+    String,
+    i8,
+    i16,
+    i32,
+    i64,
+    isize,
+    u8,
+    u16,
+    u32,
+    u64,
+    usize,
+    f32,
+    f64,
+    serde_json::Value
+);
 
 #[cfg(test)]
 mod tests {
@@ -96,7 +115,10 @@ mod tests {
 
     #[test]
     fn text_is_shown_as_it_is_and_the_rest_as_json() {
-        assert_eq!(format!("{:>4}|{:?}", TaskOutput::from("a\"b"), TaskOutput::from("a\"b")), " a\"b|\"a\\\"b\"");
+        assert_eq!(
+            format!("{:>4}|{:?}", TaskOutput::from("a\"b"), TaskOutput::from("a\"b")),
+            " a\"b|\"a\\\"b\""
+        );
         assert_eq!(TaskOutput::from(()).to_string(), "null");
         assert_eq!(TaskOutput::from(1.5).to_string(), "1.5");
         assert_eq!(TaskOutput::new(&Some([1, 2])).unwrap().to_string(), "[1,2]");

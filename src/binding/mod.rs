@@ -62,13 +62,19 @@ pub fn open<'env>(
     add.add("begin", |session, call| Ok(session.begin(call.get(0)?, call.get(1)?)))?;
     add.add("finish", |session, call| Ok(session.finish(call.get(0)?, call.get(1)?)))?;
     add.add("stopped", |session, call| Ok(session.stopped(call.get(0)?, call.get(1)?)))?;
-    add.add("mail", |session, _| Ok(session.mail()))?;
+    add.add("mail", |session, call| {
+        session.account(call.env)?;
+        Ok(session.mail())
+    })?;
     add.add("report", move |session, call| {
         session.report(upto(&ended, call.get(0)?)?, &call.get::<String>(1)?)
     })?;
     add.add("enqueue", |session, call| session.enqueue(call.get(0)?, call.get(1)?, call.get(2)?))?;
     add.add("watch", move |session, call| Ok(session.watch(upto(&asked, call.get(0)?)?)))?;
-    add.add("forget", |session, call| Ok(session.forget(call.get(0)?)))?;
+    add.add("forget", |session, call| {
+        session.forget(call.get(0)?);
+        session.account(call.env)
+    })?;
     add.add("define", |session, call| session.define(&call.get::<String>(0)?))?;
     add.add("policy", |session, call| session.policy(&call.get::<String>(0)?))?;
     add.add("dropPolicy", |session, call| Ok(session.drop_policy(call.get(0)?)))?;
@@ -78,6 +84,7 @@ pub fn open<'env>(
     add.add("listen", |session, call| Ok(session.listen(call.get(0)?)))?;
     add.add("close", |session, call| Ok(session.close(call.get::<f64>(0)? as u64)))?;
     add.add("free", |session, _| Ok(session.end()))?;
+    add.add("leave", |session, call| session.leave(call.env))?;
     Ok(functions)
 }
 

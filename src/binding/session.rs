@@ -1,8 +1,9 @@
 //! One executor of one JavaScript environment: its engine, and what waits to be fetched.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use napi::Result;
+use napi::{Env, Result};
 
 use crate::engine::{Engine, Host, STORED, Waiter};
 use crate::policy::RetryPolicy;
@@ -21,6 +22,8 @@ pub(super) struct Session {
     /// Shared with the batches that are on their way.
     pub definitions: Mutex<Arc<Vec<Arc<Definition>>>>,
     pub max_queue: Option<u64>,
+    /// Memory of ours that V8 has been told of, in bytes.
+    told: AtomicI64,
 }
 
 impl Session {
@@ -34,7 +37,21 @@ impl Session {
             wake,
             definitions: Mutex::default(),
             max_queue: options.max_queue,
+            told: AtomicI64::default(),
         })
+    }
+
+    /// Tells V8 how much its handles keep alive here: a heap of tiny handles would not be worth a collection.
+    pub fn account(&self, env: &Env) -> Result<()> {
+        self.tell(env, self.engine.watch().bytes() as i64)
+    }
+
+    fn tell(&self, env: &Env, held: i64) -> Result<()> {
+        let before = self.told.swap(held, Ordering::Relaxed);
+        if held != before {
+            env.adjust_external_memory(held - before)?;
+        }
+        Ok(())
     }
 
     /// Makes or changes a kind of task; gives its number.
@@ -157,6 +174,12 @@ impl Session {
     pub fn end(&self) {
         self.wake.end();
         self.engine.stop();
+    }
+
+    /// The same, when nothing in JavaScript is left that could ask for an outcome.
+    pub fn leave(&self, env: &Env) -> Result<()> {
+        self.end();
+        self.tell(env, 0)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::error::TaskError;
 use crate::store::{Push, StoreError};
-use crate::task::TaskId;
+use crate::task::{Record, State, TaskId};
 use crate::time::Millis;
 
 use super::core::Closing;
@@ -209,13 +209,21 @@ impl Drive {
                 answers.map(|all| all.into_iter().map(|answer| answer.map_err(push_error)).collect());
             let ousted = ousted_by(&answers);
             owed.answer(answers.map_err(TaskError::from));
-            let mut watch = shared.watch();
-            tied.iter().chain(&ousted).for_each(|id| watch.doubt(id));
-            drop(watch);
-            let (mut core, at) = (shared.core(), shared.now());
-            core.hint();
-            for spec in told {
-                core.events.tell(|| Event { what: What::Waiting, spec: Arc::new(spec), attempt: 1, at });
+            {
+                let mut watch = shared.watch();
+                tied.iter().chain(&ousted).for_each(|id| watch.doubt(id));
+            }
+            let heard = !told.is_empty();
+            {
+                let (mut core, at) = (shared.core(), shared.now());
+                core.hint();
+                for spec in told {
+                    core.events.tell(|| Event { what: What::Waiting, spec: Arc::new(spec), attempt: 1, at });
+                }
+            }
+            // Where that fails nobody waits in vain: they are in doubt, and asked about again.
+            if heard {
+                let _ = look_up(shared, tied.into_iter().chain(ousted).collect()).await;
             }
         }
         true
@@ -307,16 +315,33 @@ impl Drive {
 
 /// Tells those who wait for these tasks, which have ended, how.
 pub(super) async fn look_up(shared: &Shared, ended: Vec<TaskId>) -> Result<(), TaskError> {
+    let heard = shared.core().events.is_listening();
     let known: Vec<TaskId> = {
         let watch = shared.watch();
-        ended.into_iter().filter(|id| watch.knows(id)).collect()
+        ended.into_iter().filter(|id| heard || watch.knows(id)).collect()
     };
     if !known.is_empty() {
-        ask(shared, known).await?;
+        let records = ask(shared, known).await?;
+        if heard {
+            tell_ended(shared, &records);
+        }
         shared.call_host();
     }
     shared.calm.notify_waiters();
     Ok(())
+}
+
+/// Tells listeners of tasks that have ended without a run.
+fn tell_ended(shared: &Shared, records: &[Option<Record>]) {
+    let (mut core, at) = (shared.core(), shared.now());
+    for Record { spec, status } in records.iter().flatten() {
+        let what = match (status.state, status.attempts.last()) {
+            (State::Cancelled, _) => What::Cancelled,
+            (State::Failed, Some(error)) => What::Failed { error: error.clone(), retry_in: None },
+            _ => continue,
+        };
+        core.events.tell(|| Event { what, spec: spec.clone(), attempt: status.attempt(), at });
+    }
 }
 
 /// Tasks that had to go for those that were pushed.
@@ -326,18 +351,18 @@ fn ousted_by(answers: &Result<Vec<PushResult>, StoreError>) -> Vec<TaskId> {
 }
 
 /// Asks the store about tasks that somebody waits for.
-async fn ask(shared: &Shared, ids: Vec<TaskId>) -> Result<(), StoreError> {
+async fn ask(shared: &Shared, ids: Vec<TaskId>) -> Result<Vec<Option<Record>>, StoreError> {
     let records = shared.store.get(ids.clone()).await?;
     let mut watch = shared.watch();
-    for (id, record) in ids.iter().zip(records) {
+    for (id, record) in ids.iter().zip(&records) {
         match record {
             None => watch.end(id, &Err(TaskError::NotFound(id.to_text()))),
             Some(record) => {
-                if let Some(outcome) = final_of(&record) {
+                if let Some(outcome) = final_of(record) {
                     watch.end(id, &outcome);
                 }
             }
         }
     }
-    Ok(())
+    Ok(records)
 }

@@ -11,6 +11,8 @@ mod event;
 mod local;
 mod pace;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod watch;
 

@@ -49,6 +49,8 @@ pub struct Watch {
     asking: bool,
     /// Nothing more will be known.
     refused: Option<TaskError>,
+    /// Of the outcomes that are kept, about.
+    bytes: usize,
 }
 
 #[derive(Default)]
@@ -134,7 +136,8 @@ impl Watch {
     /// A task has ended.
     pub fn end(&mut self, id: &TaskId, outcome: &Final) {
         let Some(interest) = self.interests.get_mut(id) else { return };
-        interest.outcome = Some(outcome.clone());
+        let before = interest.outcome.replace(outcome.clone());
+        self.bytes = self.bytes + size_of_outcome(Some(outcome)) - size_of_outcome(before.as_ref());
         for waiter in interest.take_waiters() {
             self.send(waiter, id, outcome.clone());
         }
@@ -144,8 +147,14 @@ impl Watch {
     /// An ended task runs again.
     pub fn reopen(&mut self, id: &TaskId) {
         if let Some(interest) = self.interests.get_mut(id) {
-            interest.outcome = None;
+            let before = interest.outcome.take();
+            self.bytes -= size_of_outcome(before.as_ref());
         }
+    }
+
+    /// What the outcomes take that are kept for those who may still ask, in bytes, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Somebody is interested in this task.
@@ -220,8 +229,18 @@ impl Watch {
 
     fn forget_if_done(&mut self, id: &TaskId) {
         if self.interests.get(id).is_some_and(|interest| interest.holders == 0 && !interest.is_awaited()) {
-            self.interests.remove(id);
+            let gone = self.interests.remove(id);
+            self.bytes -= size_of_outcome(gone.and_then(|interest| interest.outcome).as_ref());
         }
+    }
+}
+
+/// With what an interest itself takes.
+fn size_of_outcome(outcome: Option<&Final>) -> usize {
+    match outcome {
+        Some(Ok(text)) => text.len() + 256,
+        Some(Err(_)) => 1024,
+        None => 0,
     }
 }
 

@@ -14,6 +14,10 @@ use super::dice::Dice;
 use super::truth::Truth;
 
 const BEAT: Millis = 500;
+/// How long a handler may take that was asked to stop.
+pub const CANCEL_GRACE: Millis = 300;
+/// How long a host may be silent.
+pub const STALL_LIMIT: Millis = 1500;
 
 /// What a node works with.
 pub struct Around<'a> {
@@ -40,6 +44,8 @@ pub struct Node {
     /// No call of the store before, after one has failed.
     retry_at: Millis,
     look_at: Option<Millis>,
+    /// Since when its host has not answered.
+    called_at: Option<Millis>,
     seen: u64,
     /// Queues that it knows to be paused: in which of their pauses, and since when it knows.
     paused: BTreeMap<Name, (u64, Millis)>,
@@ -59,7 +65,7 @@ struct Handler {
     outcome: Outcome,
     /// Ends soon after it was asked to.
     obeys: bool,
-    stopped: Option<Stop>,
+    stopped: Option<(Stop, Millis)>,
 }
 
 fn answer<T>(answer: Answer<'_, T>) -> Result<T, StoreError> {
@@ -86,6 +92,7 @@ impl Node {
             beat_at: at,
             retry_at: 0,
             look_at: None,
+            called_at: None,
             seen: 0,
             paused: BTreeMap::new(),
             step: None,
@@ -149,7 +156,7 @@ impl Node {
         }
         self.talk(around)?;
         if is_blocked {
-            self.call_host(now);
+            self.call_host(around.at);
         } else {
             self.host(around)?;
             self.talk(around)?;
@@ -159,10 +166,11 @@ impl Node {
     }
 
     /// The host has something to fetch, or should show that it lives.
-    fn call_host(&mut self, now: Millis) {
+    fn call_host(&mut self, at: Millis) {
         let has_mail = !self.core.outbox.starts.is_empty() || !self.core.outbox.stops.is_empty();
-        if has_mail || self.core.wants_ping(now) {
-            self.core.host_called(now);
+        if has_mail || self.core.wants_ping(self.now(at)) {
+            self.core.host_called(self.now(at));
+            self.called_at.get_or_insert(at);
         }
     }
 
@@ -180,6 +188,7 @@ impl Node {
     fn host(&mut self, around: &mut Around<'_>) -> Result<(), String> {
         let now = self.now(around.at);
         self.core.host_turned(now);
+        self.called_at = None;
         for (slot, run, stop) in std::mem::take(&mut self.core.outbox.stops) {
             let found = self.handlers.iter_mut().find(|h| (h.start.slot, h.start.run) == (slot, run));
             // It may have ended while its host did not listen.
@@ -188,7 +197,7 @@ impl Node {
                 let soon = around.at + around.dice.within(1, 20);
                 handler.end_at = Some(handler.end_at.map_or(soon, |end_at| end_at.min(soon)));
             }
-            handler.stopped = Some(stop);
+            handler.stopped = Some((stop, around.at));
         }
         self.core.outbox.words.clear();
         while let Some(start) = self.core.next_start() {
@@ -203,7 +212,7 @@ impl Node {
         let id = start.spec.id.clone();
         let claim = self.unbegun.iter().position(|(other, _)| *other == id);
         let (_, epoch) = self.unbegun.remove(claim.ok_or_else(|| format!("{id} begins without a claim"))?);
-        let known = self.paused.get(&start.spec.queue).filter(|(_, since)| around.at >= since + 1000);
+        let known = self.paused.get(&start.spec.queue).filter(|(_, since)| around.at > *since);
         if known.is_some_and(|(pause, _)| around.truth.pause_of(&start.spec.queue) == Some(*pause)) {
             return Err(format!("{id} begins in a queue that {} knows to be paused", self.name));
         }
@@ -334,17 +343,23 @@ impl Node {
     }
 
     /// No handler goes on as if nothing had happened whose run this very node has settled: whoever runs the
-    /// task next would overlap with it. What others have settled as lost is another matter.
+    /// task next would overlap with it. What others have settled as lost is another matter. And no run is held
+    /// for a handler that does not stop, or for a host that hangs.
     fn judge_claims(&self, around: &Around<'_>) -> Result<(), String> {
-        if around.at < self.blocked_until {
-            return Ok(());
-        }
+        let (at, name) = (around.at, &self.name);
+        let listens = at >= self.blocked_until;
+        let hangs = self.called_at.is_some_and(|called_at| at > called_at + STALL_LIMIT + 1);
         let book = around.truth.book();
-        for handler in self.handlers.iter().filter(|handler| handler.is_current()) {
+        for handler in &self.handlers {
             let claim = book.claims.get(&handler.epoch).ok_or("a handler runs without a claim")?;
-            if claim.ended_by.as_ref() == Some(&self.name) {
-                let (id, end) = (&claim.id, claim.end);
-                return Err(format!("{} has settled {id} ({end:?}) and its handler goes on", self.name));
+            let (id, end) = (&claim.id, claim.end);
+            if listens && handler.is_current() && claim.ended_by.as_ref() == Some(name) {
+                return Err(format!("{name} has settled {id} ({end:?}) and its handler goes on"));
+            }
+            let stopped_at = handler.stopped.as_ref().map_or(Millis::MAX - CANCEL_GRACE - 1, |(_, at)| *at);
+            // Its store has heard of it, unless it is failing.
+            if end.is_none() && at >= self.retry_at && (hangs || at > stopped_at + CANCEL_GRACE + 1) {
+                return Err(format!("{name} holds {id}, which does not stop"));
             }
         }
         Ok(())

@@ -17,7 +17,7 @@ use task::task::{
 use task::time::{ManualClock, Millis};
 
 use super::dice::Dice;
-use super::node::{Around, Node};
+use super::node::{Around, CANCEL_GRACE, Node, STALL_LIMIT};
 use super::truth::Truth;
 
 const START: Millis = 1_000_000;
@@ -133,9 +133,9 @@ impl World {
             concurrency: dice.within(1, 6) as u32,
             rules: Rules { max_losses: self.max_losses, seed: dice.roll() },
             max_abandoned: if some(dice, 30) { 2 } else { u32::MAX },
-            stall_limit: 1500,
+            stall_limit: STALL_LIMIT,
             give_back_after: 250,
-            cancel_grace: 300,
+            cancel_grace: CANCEL_GRACE,
             queues,
         };
         let kinds: Vec<Kind> = kinds().into_iter().filter(|_| !some(dice, 10)).collect();
@@ -236,7 +236,7 @@ impl World {
                 self.with_node(|node| node.frozen_until = until);
             }
             93..97 => {
-                let until = self.at + self.dice.within(10, LEASE);
+                let until = self.at + self.dice.within(10, 2 * STALL_LIMIT);
                 self.with_node(|node| node.blocked_until = until);
             }
             97.. => {

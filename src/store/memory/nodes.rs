@@ -99,10 +99,12 @@ impl Book {
         let dead = self.nodes.dead(self.epoch, now, lease);
         let node = self.nodes.entry(id, now);
         let declared_dead = std::mem::take(&mut node.declared_dead);
-        let stop =
-            node.stop.iter().filter_map(|epoch| Some((*epoch, &self.tasks[*node.running.get(epoch)?])));
-        let stop =
-            stop.filter_map(|(epoch, task)| Some((task.spec.id.clone(), epoch, task.status.cancel.clone()?)));
+        let stop: Vec<u64> = node.stop.iter().copied().collect();
+        let slots = stop.into_iter().filter_map(|epoch| Some((epoch, *node.running.get(&epoch)?)));
+        let stop = slots.filter_map(|(epoch, slot)| {
+            let task = &self.tasks[slot];
+            Some((task.spec.id.clone(), epoch, task.status.cancel.clone()?))
+        });
         Pulse { now, dead, stop: stop.collect(), paused: self.cells.paused(), declared_dead }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::store::{Counts, Filter, Page, Query, StoreError};
-use crate::task::{Name, View};
+use crate::task::{Name, TaskId, View};
 use crate::time::Millis;
 
 use super::book::{Book, Task};
@@ -35,18 +35,31 @@ impl Book {
         let filter = query.filter.prepared();
         let before = match &query.cursor {
             None => u64::MAX,
-            Some(cursor) => cursor
-                .parse()
-                .map_err(|_| StoreError::Failed(format!("{cursor:?} is not a cursor of a page").into()))?,
+            Some(cursor) => self
+                .serial_at(cursor)
+                .ok_or_else(|| StoreError::Failed(format!("{cursor:?} is not a cursor of a page").into()))?,
         };
         let tasks = self.serials.range(..before).rev().map(|(_, slot)| &self.tasks[*slot]);
         let mut found = tasks.filter(|task| filter.fits(task, now)).peekable();
         let page: Vec<&Task> = found.by_ref().take(query.limit).collect();
-        let cursor =
-            page.last().filter(|_| found.peek().is_some()).map(|task| Arc::from(task.serial.to_string()));
+        let last = page.last().filter(|_| found.peek().is_some());
+        let cursor = last.map(|task| Arc::from(format!("{MARK}{}", task.serial)));
         Ok(Page { now, records: page.into_iter().map(Task::record).collect(), cursor })
     }
 }
+
+impl Book {
+    /// Where a page goes on: after one that was read here, or after the task with this id.
+    fn serial_at(&self, cursor: &str) -> Option<u64> {
+        match cursor.strip_prefix(MARK) {
+            Some(serial) => serial.parse().ok(),
+            None => self.find(&TaskId::from(cursor)).map(|task| task.serial),
+        }
+    }
+}
+
+/// First of a cursor that a page has brought: no id has a control character.
+const MARK: char = '\u{1}';
 
 impl Filter {
     pub(super) fn prepared(&self) -> Prepared<'_> {

@@ -1,0 +1,84 @@
+//! The lines that the library's users were promised, unchanged but for what they leave out.
+
+use std::time::Duration;
+
+use task::{RetryPolicy, Task, TaskExecutor};
+
+#[tokio::test]
+async fn basic_task_execution() -> Result<(), Box<dyn std::error::Error>> {
+    let executor = TaskExecutor::new();
+
+    let task = Task::builder().name("Process Data").handler(async { "processed" }).build();
+
+    let result = executor.execute(task).await?;
+
+    assert_eq!(format!("Result: {}", result), "Result: processed");
+
+    Ok(())
+}
+
+#[test]
+fn creating_tasks() {
+    let task =
+        Task::builder().name("Task 1").description("Process user data").handler(async { "result" }).build();
+
+    assert_eq!((task.name(), task.description()), ("Task 1", Some("Process user data")));
+}
+
+#[tokio::test]
+async fn parallel_execution() -> Result<(), Box<dyn std::error::Error>> {
+    let task1 = Task::builder().handler(async { 1 }).build();
+    let task2 = Task::builder().handler(async || "two").build();
+    let task3 = Task::builder().handler(async { Ok::<_, std::fmt::Error>([3]) }).build();
+    let executor = TaskExecutor::new();
+
+    let tasks = vec![task1, task2, task3];
+    let results = executor.execute_all(tasks).await?;
+
+    assert_eq!(results.iter().map(ToString::to_string).collect::<Vec<_>>(), ["1", "two", "[3]"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn example_1_simple_task_with_retry() -> Result<(), Box<dyn std::error::Error>> {
+    let retry_policy = RetryPolicy::exponential_backoff(3, Duration::from_secs(1));
+    let executor = TaskExecutor::with_retry(retry_policy);
+
+    let task = Task::builder()
+        .name("Data Processing")
+        .handler(async {
+            // Your task logic here
+            Ok::<_, task::TaskError>("processed".into())
+        })
+        .build();
+
+    let result = executor.execute(task).await?;
+    assert_eq!(format!("Result: {:?}", result), "Result: \"processed\"");
+
+    Ok(())
+}
+
+#[tokio::test]
+async fn example_2_parallel_task_execution() -> Result<(), Box<dyn std::error::Error>> {
+    let executor = TaskExecutor::new();
+
+    let tasks = (0..10)
+        .map(|i| {
+            Task::builder()
+                .name(format!("Task {}", i))
+                .handler(async move {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    Ok::<_, task::TaskError>(format!("Result {}", i).into())
+                })
+                .build()
+        })
+        .collect();
+
+    let results = executor.execute_all(tasks).await?;
+    assert_eq!(format!("Completed {} tasks", results.len()), "Completed 10 tasks");
+    for (i, result) in results.iter().enumerate() {
+        assert_eq!(result.to_string(), format!("Result {i}"));
+    }
+
+    Ok(())
+}

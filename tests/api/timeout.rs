@@ -1,0 +1,150 @@
+//! Attempts that take too long.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use task::{RetryPolicy, Task, TaskContext, TaskError, TaskExecutor};
+
+use super::{ends, until};
+
+const SHORT: Duration = Duration::from_millis(30);
+
+/// Sets its flag when it goes.
+struct Flag(Arc<AtomicBool>);
+
+impl Drop for Flag {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_takes_too_long_is_dropped() {
+    let executor = TaskExecutor::builder().timeout(SHORT).build().unwrap();
+    let dropped = Arc::new(AtomicBool::new(false));
+    let flag = Flag(dropped.clone());
+    let task = Task::builder()
+        .handler(async move {
+            std::future::pending::<()>().await;
+            drop(flag);
+        })
+        .build();
+    let began = Instant::now();
+    let error = ends(executor.execute(task)).await.unwrap_err();
+    assert!(began.elapsed() >= SHORT, "never early: {:?}", began.elapsed());
+    assert!(matches!(error, TaskError::Timeout(30)));
+    assert_eq!(error.code(), "ERR_TASK_TIMEOUT");
+    until(|| dropped.load(Ordering::SeqCst)).await;
+}
+
+#[tokio::test]
+async fn the_next_attempt_may_be_faster() {
+    let executor = TaskExecutor::with_retry(RetryPolicy::fixed(2, 0));
+    let handler = async |context: TaskContext| {
+        if context.attempt() == 1 {
+            std::future::pending::<()>().await;
+        }
+        context.attempt()
+    };
+    let task = Task::builder().timeout(SHORT).handler(handler).build();
+    assert_eq!(ends(executor.execute(task)).await.unwrap().to_string(), "2");
+}
+
+#[tokio::test]
+async fn the_time_of_an_attempt_begins_with_the_attempt() {
+    let executor = TaskExecutor::builder().concurrency(1).build().unwrap();
+    let task = |_| {
+        let sleep = async || tokio::time::sleep(Duration::from_millis(60)).await;
+        Task::builder().timeout(super::HANG).handler(sleep).build()
+    };
+    assert_eq!(ends(executor.execute_all((0..4).map(task).collect())).await.unwrap().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_blocks_its_thread_is_left_behind_on_time() {
+    let executor = TaskExecutor::builder().concurrency(1).timeout(SHORT).build().unwrap();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let late = Arc::new(AtomicBool::new(false));
+    let flag = Flag(late.clone());
+    let task = Task::builder()
+        .handler(async move {
+            let _flag = flag;
+            // Never comes to an await: nothing can stop it from outside.
+            blocked.recv().is_ok()
+        })
+        .build();
+    let error = ends(executor.execute(task)).await.unwrap_err();
+    assert_eq!(error.code(), "ERR_TASK_TIMEOUT");
+    assert!(!late.load(Ordering::SeqCst), "it still blocks");
+    let task = Task::builder().handler(async { "the slot is free" }).build();
+    assert_eq!(ends(executor.execute(task)).await.unwrap().to_string(), "the slot is free");
+    release.send(()).unwrap();
+    until(|| late.load(Ordering::SeqCst)).await;
+    let task = Task::builder().handler(async { "nothing came of it" }).build();
+    assert_eq!(ends(executor.execute(task)).await.unwrap().to_string(), "nothing came of it");
+}
+
+#[test]
+fn all_threads_blocked_on_the_threads_of_this_library() {
+    let executor = TaskExecutor::builder().concurrency(256).timeout(SHORT).build().unwrap();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = Arc::new(std::sync::Mutex::new(blocked));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let tasks = (0..threads).map(|_| {
+        let blocked = blocked.clone();
+        Task::builder().handler(async move { blocked.lock().is_ok_and(|gate| gate.recv().is_ok()) }).build()
+    });
+    let error = super::runtimes::block_on(executor.execute_all(tasks.collect())).unwrap_err();
+    assert_eq!(error.code(), "ERR_TASK_TIMEOUT", "the engine has threads of its own");
+    drop(release);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn too_many_left_behind_and_nothing_new_starts() {
+    let executor = TaskExecutor::builder().concurrency(2).timeout(SHORT).build().unwrap();
+    let (open, _) = tokio::sync::watch::channel(false);
+    let stuck = Arc::new(AtomicU32::new(0));
+    // Each run leaves a thread behind that heeds nothing; blocking here would need as many workers.
+    for _ in 0..20 {
+        let (gate, stuck) = (open.subscribe(), stuck.clone());
+        let handler = move || {
+            let (gate, stuck) = (gate.clone(), stuck.clone());
+            async move {
+                let thread = tokio::task::spawn_blocking(move || {
+                    stuck.fetch_add(1, Ordering::SeqCst);
+                    while !*gate.borrow() {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                });
+                thread.await.is_ok()
+            }
+        };
+        // Cooperative ones are dropped in time, so that they do not count for long.
+        let error = ends(executor.execute(Task::builder().handler(handler).build())).await.unwrap_err();
+        assert_eq!(error.code(), "ERR_TASK_TIMEOUT");
+    }
+    open.send_replace(true);
+    assert_eq!(
+        ends(executor.execute(Task::builder().handler(async { 1 }).build())).await.unwrap().to_string(),
+        "1"
+    );
+    assert_eq!(stuck.load(Ordering::SeqCst), 20);
+}
+
+#[tokio::test]
+async fn others_who_work_for_an_attempt_are_told_that_it_is_over() {
+    let executor = TaskExecutor::builder().timeout(SHORT).build().unwrap();
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let tell = Arc::new(std::sync::Mutex::new(Some(tell)));
+    let handler = move |context: TaskContext| {
+        let tell = tell.lock().unwrap().take().unwrap();
+        let helper = context.clone();
+        tokio::spawn(async move { tell.send((helper.stopped().await, helper.cancelled())) });
+        async move { context.stopped().await.code().to_owned() }
+    };
+    let error = ends(executor.execute(Task::builder().handler(handler).build())).await.unwrap_err();
+    assert_eq!(error.code(), "ERR_TASK_TIMEOUT");
+    let (reason, cancelled) = ends(told).await.unwrap();
+    assert!(matches!(reason, TaskError::Timeout(30)) && cancelled);
+}
