@@ -17,7 +17,13 @@ class Money {
   }
 }
 
-const sparse = [1, , 3] // biome-ignore lint/suspicious/noSparseArray: one of the values to carry
+const sparse = Array(3)
+sparse[1] = 'a'
+const getter = {
+  get a() {
+    return 1
+  },
+}
 const carried = [
   ['null', null],
   ['true', true],
@@ -61,7 +67,7 @@ const carried = [
   ['own __proto__', JSON.parse('{"__proto__":{"polluted":true}}')],
   ['constructor and prototype', { constructor: { prototype: { polluted: true } } }],
   ['a Proxy', new Proxy({ a: 1 }, {})],
-  ['a getter', { get a() { return 1 } }], // biome-ignore format: one line each
+  ['a getter', getter],
   ['the same object twice', (shared => [shared, shared])({ a: 1 })],
   ['ten thousand keys', Object.fromEntries(Array.from({ length: 10_000 }, (_, n) => [`k${n}`, n]))],
   ['a deep array', JSON.parse('['.repeat(900) + ']'.repeat(900))],
@@ -104,10 +110,23 @@ revoke()
 const cycle = { a: [] }
 cycle.a.push(cycle)
 const boom = new RangeError('boom')
-const throwing = {
-  toJSON() {
+/** An object whose toJSON throws this. */
+function throwing(thrown) {
+  return {
+    toJSON() {
+      throw thrown
+    },
+  }
+}
+const throwingGetter = {
+  get a() {
     throw boom
   },
+}
+const bottomless = []
+for (let depth = 0, at = bottomless; depth < 200_000; depth += 1) {
+  at.push([])
+  at = at[0]
 }
 const refused = [
   ['a function', () => {}],
@@ -115,12 +134,14 @@ const refused = [
   ['a BigInt', 5n],
   ['a BigInt inside', { a: [5n] }],
   ['a cycle', cycle],
-  ['a getter that throws', { get a() { throw boom } }], // biome-ignore format: one line each
-  ['toJSON that throws', throwing],
+  ['a getter that throws', throwingGetter],
+  ['toJSON that throws', throwing(boom)],
   ['toJSON that gives undefined', { toJSON() {} }],
-  ['toJSON that throws no Error', { toJSON() { throw revoked } }], // biome-ignore format: one line each
+  ['toJSON that throws a revoked Proxy', throwing(revoked)],
+  ['toJSON that throws undefined', throwing(undefined)],
   ['a revoked Proxy', revoked],
   ['a revoked Proxy inside', [revoked]],
+  ['what is too deep for the stack', bottomless],
 ]
 
 test('what JSON cannot carry is refused on the spot, and leaves nothing behind', async t => {
@@ -133,7 +154,7 @@ test('what JSON cannot carry is refused on the spot, and leaves nothing behind',
     assert.match(error.message, /^the input of "task" cannot be written as JSON/)
     await assert.rejects(executor.enqueueMany(task, [1, value]), failure('ERR_TASK_SERIALIZE'), what)
   }
-  assert.equal((await rejection(executor.enqueue(task, throwing))).cause, boom)
+  assert.equal((await rejection(executor.enqueue(task, throwing(boom)))).cause, boom)
   await executor.onIdle()
   assert.equal((await executor.counts()).completed, 0)
 })
@@ -170,8 +191,8 @@ const textOf = bytes => 'x'.repeat(bytes - 2)
 
 test('maxPayload counts bytes of JSON: at the limit it is taken, one more is refused', async t => {
   const echo = defineTask({ name: 'echo', handler: input => input })
-  for (const [maxPayload, limit] of [[undefined, MIB], [100, 100], ['unused', 65_536]].map(([given, limit]) => [given === 'unused' ? limit : given, limit])) {
-    const executor = open(t, { maxPayload })
+  for (const limit of [MIB, 100, 65_536]) {
+    const executor = open(t, limit === MIB ? {} : { maxPayload: limit })
     for (const bytes of [limit - 1, limit]) {
       assert.equal((await (await executor.enqueue(echo, textOf(bytes))).result()).length, bytes - 2)
     }
@@ -209,6 +230,13 @@ test('a result that is too large fails the task, without a retry', async t => {
   await assert.rejects(handle.result(), failure('ERR_PAYLOAD_SIZE'))
   assert.equal(runs, 1)
   assert.equal((await executor.execute(grow, MIB + 1)).length, MIB - 1)
+})
+
+test('depth: what JSON.stringify can write arrives', async t => {
+  const echo = defineTask({ name: 'echo', handler: input => input })
+  const executor = open(t)
+  const deep = JSON.parse(`${'['.repeat(3_000)}${']'.repeat(3_000)}`)
+  assert.equal(JSON.stringify(await (await executor.enqueue(echo, deep)).result()), JSON.stringify(deep))
 })
 
 test('many large payloads at once arrive whole', async t => {

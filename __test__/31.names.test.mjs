@@ -86,7 +86,6 @@ test('queues: each has its own pause, counts and list', async t => {
     assert.ok(infos.length === (at % 3) + 1 && infos.every(info => info.queue === queue && info.input === at))
   }
   await executor.resume('__proto__')
-  await executor.onIdleOf?.('__proto__')
   const [info] = await collect(executor.list({ queue: '__proto__' }))
   assert.equal(await (await executor.enqueue(task, 5, { queue: '__proto__' })).result(), 5)
   assert.notEqual((await executor.get(info.id)).state, 'waiting')

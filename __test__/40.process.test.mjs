@@ -28,7 +28,10 @@ test('close holds it until it has closed', ends('closeHolds', { lines: ['ERR_EXE
 test('process.exit keeps its code with closures in flight', ends('exitLocal', { code: 7 }))
 test('process.exit keeps its code with stored tasks in flight', ends('exitStored', { code: 8 }))
 test('process.exit inside a handler keeps its code', ends('exitAtOnce', { code: 9 }))
-test('a listener that throws is an uncaught exception, and the engine goes on', ends('throwsInListener', { lines: ['caught listener', 'still works'] }))
+test(
+  'a listener that throws is an uncaught exception, and the engine goes on',
+  ends('throwsInListener', { lines: ['caught listener', 'still works'] }),
+)
 
 test('a rejection that nobody handles ends the process as that of any promise', async () => {
   const { code, signal, lines, stderr } = await run('life.mjs', ['unhandled'])

@@ -24,7 +24,11 @@ for (const [title, mode, code, share] of MODES) {
       const rounds = Math.min(left, PER_PROCESS)
       const result = await run('worker-rounds.mjs', [String(rounds), String(seed), mode])
       assert.equal(result.signal, null, `seed ${seed}: ${result.stderr}`)
-      assert.deepEqual([result.code, result.lines], [code, [`ended ${rounds * 3}`]], `seed ${seed}: ${result.stderr}`)
+      assert.deepEqual(
+        [result.code, result.lines],
+        [code, [`ended ${rounds * 3}`]],
+        `seed ${seed}: ${result.stderr}`,
+      )
     }
   })
 }
@@ -48,7 +52,9 @@ test('engines of several threads work beside each other, each with tasks of its 
   const index = new URL('../index.js', import.meta.url).pathname
   const mine = new TaskExecutor({ concurrency: 2 })
   const workers = Array.from({ length: 4 }, () => new Worker(PROGRAM, { eval: true, workerData: index }))
-  const answers = workers.map(worker => new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject)))
+  const answers = workers.map(
+    worker => new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject)),
+  )
   const codes = workers.map(worker => new Promise(resolve => worker.once('exit', resolve)))
   const own = await mine.executeAll(Array.from({ length: 1_000 }, (_, at) => async () => at))
   assert.equal(own.length, 1_000)

@@ -27,7 +27,10 @@ test('what a blocked loop has not begun is given back, and runs later exactly on
   const events = []
   executor.on('lost', event => events.push(event.name))
   const blocking = await executor.enqueue(block, undefined, { priority: 1 })
-  const counted = await executor.enqueueMany(count, Array.from({ length: 200 }, (_, at) => at))
+  const counted = await executor.enqueueMany(
+    count,
+    Array.from({ length: 200 }, (_, at) => at),
+  )
   await within(blocking.result())
   const attempts = await within(Promise.all(counted.map(handle => handle.result())))
   assert.ok(attempts.every(attempt => attempt === 1))
@@ -145,7 +148,10 @@ test('a loop that blocks in one thread does not touch the engine of another', as
     new TaskExecutor({ tasks: [block] }).enqueue(block)
   `
   const executor = open(t, { concurrency: 1 })
-  const worker = new Worker(program, { eval: true, workerData: new URL('../index.js', import.meta.url).pathname })
+  const worker = new Worker(program, {
+    eval: true,
+    workerData: new URL('../index.js', import.meta.url).pathname,
+  })
   const gone = new Promise(resolve => worker.once('exit', resolve))
   const task = defineTask({ name: 'tick', handler: async value => value })
   let done = 0

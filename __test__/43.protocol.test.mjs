@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
-import { setImmediate as tick, setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as tick } from 'node:timers/promises'
 import { defineTask, RetryPolicy, TaskExecutor } from '../index.js'
 import { deferred, failure, never, open, rejection, until, within } from './support/executors.mjs'
 
@@ -21,10 +21,12 @@ function laneOf(make) {
     return updateHold.call(this)
   }
   const executor = make()
-  return executor.execute(async () => {}).then(() => {
-    Lane.prototype.updateHold = updateHold
-    return { executor, lane }
-  })
+  return executor
+    .execute(async () => {})
+    .then(() => {
+      Lane.prototype.updateHold = updateHold
+      return { executor, lane }
+    })
 }
 
 test('a late end after a timeout is ignored, though its slot is wanted again', async t => {
@@ -75,7 +77,9 @@ test('a signal that many tasks share stops all of them, and its listener may exe
   const executor = open(t, { concurrency: 2 })
   const abort = new AbortController()
   const reason = new Error('enough')
-  const all = Array.from({ length: 10_000 }, () => executor.execute(() => sleep(1_000), { signal: abort.signal }))
+  const all = Array.from({ length: 10_000 }, () =>
+    executor.execute(() => sleep(1_000), { signal: abort.signal }),
+  )
   let again
   abort.signal.addEventListener('abort', () => {
     again = Promise.all(Array.from({ length: 10_000 }, (_, at) => executor.execute(async () => at)))
@@ -172,17 +176,35 @@ test('no user code runs while the words of a turn are read', async t => {
     { timeout: 10, retry: { attempts: 2, base: 1, retryIf: () => look('retryIf') > 0 } },
   )
   await rejection(hung).then(() => look('rejection'))
-  const stopped = await executor.enqueue(defineTask({ name: 'hangs', timeout: 10, handler: (_, ctx) => {
-    ctx.signal.addEventListener('abort', () => look('stored abort'))
-    return never()
-  } }))
+  const stopped = await executor.enqueue(
+    defineTask({
+      name: 'hangs',
+      timeout: 10,
+      handler: (_, ctx) => {
+        ctx.signal.addEventListener('abort', () => look('stored abort'))
+        return never()
+      },
+    }),
+  )
   await rejection(stopped.result())
   await until(() => seen.some(([what]) => what === 'stored abort'))
   const kinds = new Set(seen.map(([what]) => what))
-  for (const what of ['event', 'stored', 'result', 'closure', 'abort', 'retryIf', 'rejection', 'stored abort']) {
+  for (const what of [
+    'event',
+    'stored',
+    'result',
+    'closure',
+    'abort',
+    'retryIf',
+    'rejection',
+    'stored abort',
+  ]) {
     assert.ok(kinds.has(what), what)
   }
-  assert.deepEqual(seen.filter(([, turning]) => turning), [])
+  assert.deepEqual(
+    seen.filter(([, turning]) => turning),
+    [],
+  )
 })
 
 test('a context knows its run: it is stopped for good when the run is over', async t => {
@@ -204,7 +226,10 @@ test('a context knows its run: it is stopped for good when the run is over', asy
     async ctx => {
       attempts.push(ctx)
       if (ctx.attempt < 3) throw new Error('again')
-      assert.deepEqual(attempts.map(context => context.cancelled), [true, true, false])
+      assert.deepEqual(
+        attempts.map(context => context.cancelled),
+        [true, true, false],
+      )
     },
     { retry: RetryPolicy.fixed(3, 1) },
   )
@@ -213,7 +238,17 @@ test('a context knows its run: it is stopped for good when the run is over', asy
 test('an error comes out as the very object that was thrown', async t => {
   const executor = open(t, { concurrency: 2 })
   class Special extends TypeError {}
-  const things = [new Special('x'), Object.freeze({ frozen: true }), undefined, null, 0, '', Symbol('s'), never, 1n]
+  const things = [
+    new Special('x'),
+    Object.freeze({ frozen: true }),
+    undefined,
+    null,
+    0,
+    '',
+    Symbol('s'),
+    never,
+    1n,
+  ]
   const hostile = new Proxy(
     {},
     {
@@ -277,14 +312,20 @@ test('the engine calls back through one function only, once until somebody looks
 test('a signal that only looks like one harms nobody else', async t => {
   const executor = open(t, { concurrency: 1 })
   const half = { aborted: false, addEventListener() {} }
-  await assert.rejects(within(executor.execute(never, { signal: half, timeout: 10 })), failure('ERR_TASK_TIMEOUT'))
+  await assert.rejects(
+    within(executor.execute(never, { signal: half, timeout: 10 })),
+    failure('ERR_TASK_TIMEOUT'),
+  )
   const hostile = {
     aborted: false,
     addEventListener() {
       throw new Error('no listeners here')
     },
   }
-  assert.equal((await rejection(executor.execute(async () => 1, { signal: hostile }))).message, 'no listeners here')
+  assert.equal(
+    (await rejection(executor.execute(async () => 1, { signal: hostile }))).message,
+    'no listeners here',
+  )
   assert.equal(await within(executor.execute(async () => 'next', { timeout: 1_000 })), 'next')
   assert.equal(await within(executor.executeAll([async () => 1, async () => 2])).then(all => all.length), 2)
 })
@@ -292,7 +333,10 @@ test('a signal that only looks like one harms nobody else', async t => {
 test('a handle of a closed executor answers what is known and refuses the rest', async () => {
   const task = defineTask({ name: 'one', handler: async value => value })
   const executor = new TaskExecutor({ tasks: [task] })
-  const [ended, waits] = [await executor.enqueue(task, 'known'), await executor.enqueue(task, 1, { delay: '1h' })]
+  const [ended, waits] = [
+    await executor.enqueue(task, 'known'),
+    await executor.enqueue(task, 1, { delay: '1h' }),
+  ]
   await until(async () => (await ended.status()).state === 'completed')
   await within(executor.close())
   assert.equal(await within(ended.result()), 'known')

@@ -38,7 +38,11 @@ test('more retry policies and kinds than a number of 16 bits counts', async t =>
 
 test('a defect that is thrown in a turn ends neither the turns to come nor other tasks', async () => {
   const { code, signal, lines, stderr } = await run('defect.mjs')
-  assert.deepEqual({ code, signal, lines }, { code: 0, signal: null, lines: ['caught a defect', 'next', 'works'] }, stderr)
+  assert.deepEqual(
+    { code, signal, lines },
+    { code: 0, signal: null, lines: ['caught a defect', 'next', 'works'] },
+    stderr,
+  )
 })
 
 test('an input that cannot be sent is refused without harm to the rest', async t => {
@@ -52,8 +56,15 @@ test('an input that cannot be sent is refused without harm to the rest', async t
       executor.enqueueMany(task, [1, () => {}]),
     ]),
   )
-  assert.deepEqual(outcomes.map(outcome => outcome.reason?.code), ['ERR_TASK_SERIALIZE', 'ERR_PAYLOAD_SIZE', undefined, 'ERR_TASK_SERIALIZE'])
+  assert.deepEqual(
+    outcomes.map(outcome => outcome.reason?.code),
+    ['ERR_TASK_SERIALIZE', 'ERR_PAYLOAD_SIZE', undefined, 'ERR_TASK_SERIALIZE'],
+  )
   assert.equal(await within(outcomes[2].value.result()), 'fits')
-  const large = defineTask({ name: 'large', retry: RetryPolicy.fixed(3, 1), handler: async () => 'x'.repeat(1_001) })
+  const large = defineTask({
+    name: 'large',
+    retry: RetryPolicy.fixed(3, 1),
+    handler: async () => 'x'.repeat(1_001),
+  })
   await assert.rejects(within((await executor.enqueue(large)).result()), failure('ERR_PAYLOAD_SIZE'))
 })

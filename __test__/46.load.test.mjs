@@ -15,14 +15,20 @@ for (const seed of SEEDS) {
     assert.deepEqual(wrong, [])
     assert.equal(repeated, 0, 'tasks ran more or less often than they should')
     assert.ok(once)
-    assert.equal(Object.values(counts).reduce((sum, count) => sum + count, 0), TOTAL)
+    assert.equal(
+      Object.values(counts).reduce((sum, count) => sum + count, 0),
+      TOTAL,
+    )
     for (const lane of ['local', 'stored']) {
       for (const fate of ['ok', 'slow', 'fail', 'fatal', 'retried', 'hang', 'cancel']) {
         assert.ok(counts[`${lane} ${fate}`] > 500, `${lane} ${fate}`)
       }
     }
     const { scheduled, waiting, blocked, running } = left
-    assert.deepEqual({ scheduled, waiting, blocked, running }, { scheduled: 0, waiting: 0, blocked: 0, running: 0 })
+    assert.deepEqual(
+      { scheduled, waiting, blocked, running },
+      { scheduled: 0, waiting: 0, blocked: 0, running: 0 },
+    )
     // A collection of garbage, or another process, may come in the middle of some.
     assert.ok(turns > 1_000, `${turns} turns`)
     assert.ok(long < turns / 50, `${long} of ${turns} turns held the loop for more than 8 ms`)

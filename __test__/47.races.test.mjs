@@ -3,9 +3,19 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setImmediate as tick, setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as tick } from 'node:timers/promises'
 import { defineTask } from '../index.js'
-import { blockLoop, deferred, failure, never, occupy, open, rejection, until, within } from './support/executors.mjs'
+import {
+  blockLoop,
+  deferred,
+  failure,
+  never,
+  occupy,
+  open,
+  rejection,
+  until,
+  within,
+} from './support/executors.mjs'
 
 test('a handler that blocks past its timeout has timed out, and the next task in its slot is not touched', async t => {
   const executor = open(t, { concurrency: 1, maxAbandoned: 2 })
@@ -18,7 +28,9 @@ test('a handler that blocks past its timeout has timed out, and the next task in
       },
       { timeout: 5 },
     )
-    const next = late.catch(() => {}).then(() => executor.execute(async () => `next ${round}`, { timeout: 5_000 }))
+    const next = late
+      .catch(() => {})
+      .then(() => executor.execute(async () => `next ${round}`, { timeout: 5_000 }))
     await assert.rejects(within(late), failure('ERR_TASK_TIMEOUT'))
     assert.equal(await within(next), `next ${round}`)
   }
@@ -116,7 +128,9 @@ test('a handler that ends while the engine gives it up frees its slot once', asy
     await tick()
     gone.resolve()
     blockLoop(20)
-    const next = await within(Promise.all([1, 2, 3].map(value => executor.execute(async () => value, { timeout: 5_000 }))))
+    const next = await within(
+      Promise.all([1, 2, 3].map(value => executor.execute(async () => value, { timeout: 5_000 }))),
+    )
     assert.deepEqual(next, [1, 2, 3])
   }
 })
@@ -153,7 +167,8 @@ test('a close without grace refuses what was started and not begun', async t => 
   const begun = ran
   await tick()
   assert.equal(ran, begun, 'a handler began after the close')
-  if (begun === 0) for (const outcome of outcomes) assert.equal((await within(outcome)).code, 'ERR_EXECUTOR_CLOSED')
+  if (begun === 0)
+    for (const outcome of outcomes) assert.equal((await within(outcome)).code, 'ERR_EXECUTOR_CLOSED')
   else assert.equal((await within(outcomes[1])).code, 'ERR_EXECUTOR_CLOSED')
 })
 
@@ -248,14 +263,23 @@ test('a kind that is full does not keep other kinds from free slots', async t =>
   const stuck = await executor.enqueueMany(narrow, Array.from({ length: 6 }))
   await until(async () => (await executor.counts()).running > 0)
   const free = await executor.enqueueMany(wide, [1, 2, 3])
-  assert.deepEqual(await within(Promise.all(free.map(handle => handle.result())), 5_000, 'the wide kind'), [1, 2, 3])
+  assert.deepEqual(
+    await within(Promise.all(free.map(handle => handle.result())), 5_000, 'the wide kind'),
+    [1, 2, 3],
+  )
   gate.resolve('ok')
   await within(Promise.all(stuck.map(handle => handle.result())))
 })
 
 test('with nothing allowed to be abandoned, tasks still run', async t => {
   const executor = open(t, { concurrency: 1, maxAbandoned: 0 })
-  assert.equal(await within(executor.execute(async () => 1), 5_000), 1)
+  assert.equal(
+    await within(
+      executor.execute(async () => 1),
+      5_000,
+    ),
+    1,
+  )
   const task = defineTask({ name: 'stored', handler: async () => 2 })
   assert.equal(await within((await executor.enqueue(task)).result(), 5_000), 2)
   // One handler outlives its attempt: that is one more than allowed, until it ends.
@@ -274,7 +298,11 @@ test('with nothing allowed to be abandoned, tasks still run', async t => {
 test('a task that was there before and has ended is answered at once, however many others are awaited', async t => {
   const task = defineTask({ name: 'one', handler: async value => value })
   const executor = open(t, { tasks: [task] })
-  const waiting = await executor.enqueueMany(task, Array.from({ length: 3_000 }, (_, at) => at), { delay: '1h' })
+  const waiting = await executor.enqueueMany(
+    task,
+    Array.from({ length: 3_000 }, (_, at) => at),
+    { delay: '1h' },
+  )
   for (const handle of waiting) handle.result().catch(() => {})
   await within((await executor.enqueue(task, 7, { id: 'known' })).result())
   const again = await executor.enqueue(task, 7, { id: 'known' })
@@ -288,7 +316,11 @@ test('occupied slots and released ones stay in step over many aborted waiters', 
   const outcomes = []
   for (let at = 0; at < 5_000; at += 1) {
     const abort = new AbortController()
-    outcomes.push(executor.execute(async () => at, { signal: abort.signal, priority: at % 7 }).catch(error => error.message))
+    outcomes.push(
+      executor
+        .execute(async () => at, { signal: abort.signal, priority: at % 7 })
+        .catch(error => error.message),
+    )
     if (at % 2 === 0) abort.abort(new Error(`gone ${at}`))
   }
   await release()

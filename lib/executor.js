@@ -182,7 +182,8 @@ class TaskExecutor extends EventEmitter {
     if (known !== undefined) return known
     if (typeof task === 'string') return this.#define(new Kind({ name: checkName(task, `task of ${call}`) }, this.#options))
     if (typeof task !== 'object' || task === null) {
-      throw optionError(`${call} takes a function, a task definition or its name; got ${describe(task)}`)
+      const taken = call === 'execute()' ? 'a function, a task definition or its name' : 'a task definition or its name'
+      throw optionError(`${call} takes ${taken}; got ${describe(task)}`)
     }
     this.register(task)
     return this.#byDefinition.get(task)

@@ -2,7 +2,7 @@
 
 // Owns what crosses as JSON: made into text here, parsed here, opaque to the engine in between.
 
-const { TaskError, describe } = require('./errors')
+const { TaskError, describe, describeFailure } = require('./errors')
 
 /** JSON text of `value`, the input or result of `task`; undefined counts as null. `limit` is in bytes. */
 function serialize(value, role, task, limit) {
@@ -37,8 +37,9 @@ function nameOf(role, task) {
   return task === undefined ? `the ${role}` : `the ${role} of ${describe(task)}`
 }
 
+// V8 draws cycles over several lines.
 function reasonOf(cause) {
-  return cause instanceof Error ? cause.message.split('\n', 1)[0] : describe(cause)
+  return describeFailure(cause, 1_024).message.split('\n', 1)[0]
 }
 
 module.exports = { serialize }

@@ -27,7 +27,14 @@ export function run(fixture, args = [], { flags = [], env = {} } = {}) {
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code, signal) => {
-      resolve({ code, signal, stdout, stderr, lines: stdout.split('\n').filter(Boolean), ms: performance.now() - startedAt })
+      resolve({
+        code,
+        signal,
+        stdout,
+        stderr,
+        lines: stdout.split('\n').filter(Boolean),
+        ms: performance.now() - startedAt,
+      })
     })
   })
 }

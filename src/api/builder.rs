@@ -3,9 +3,11 @@
 //! `build` exists three times, and the compiler takes the first that fits: on `TaskBuilder` for a `Result` of
 //! `TaskOutput` and `TaskError`, on `Fallible` for any other `Result`, on `Infallible` for any other value. The
 //! first is what lets `Ok::<_, TaskError>("text".into())` compile: with it alone in sight, the type of the
-//! success is known. `Deref` leads from one to the next, since a method found earlier wins.
+//! success is known. `Deref` leads from one to the next, since a method found earlier wins; it cannot be left by
+//! value, which is why `build` borrows.
 
 use std::ops::Deref;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -51,7 +53,7 @@ pub struct Infallible<H> {
 pub struct NoHandler;
 
 /// A builder whose handler gives an `O`.
-pub struct Returning<O>(WorkFor<O>);
+pub struct Returning<O>(Mutex<Option<WorkFor<O>>>);
 
 impl TaskBuilder {
     pub(super) fn new() -> Self {
@@ -64,7 +66,7 @@ impl TaskBuilder {
     /// and any error. A panic is an attempt that failed.
     pub fn handler<H: Handler<Form>, Form>(self, handler: H) -> TaskBuilder<Returning<H::Output>> {
         let TaskBuilder(Fallible(Infallible { draft, .. })) = self;
-        TaskBuilder(Fallible(Infallible { draft, handler: Returning(handler.into_work()) }))
+        TaskBuilder(Fallible(Infallible { draft, handler: Returning(Mutex::new(Some(handler.into_work()))) }))
     }
 }
 
@@ -115,7 +117,7 @@ impl<H> TaskBuilder<H> {
 }
 
 impl TaskBuilder<Returning<Result<TaskOutput, TaskError>>> {
-    /// The task. What is wrong with a setting is said by `execute`, before anything runs.
+    /// The task; a builder builds one. What is wrong with a setting is said by `execute`, before anything runs.
     pub fn build(&self) -> Task {
         fn as_it_is(result: Ended) -> Ended {
             result
@@ -125,22 +127,29 @@ impl TaskBuilder<Returning<Result<TaskOutput, TaskError>>> {
 }
 
 impl<T: Serialize + 'static, E: Into<AnyError> + 'static> Fallible<Returning<Result<T, E>>> {
-    /// The task. What is wrong with a setting is said by `execute`, before anything runs.
+    /// The task; a builder builds one. What is wrong with a setting is said by `execute`, before anything runs.
     pub fn build(&self) -> Task {
         self.0.finish(from_result)
     }
 }
 
 impl<O: Serialize + 'static> Infallible<Returning<O>> {
-    /// The task. What is wrong with a setting is said by `execute`, before anything runs.
+    /// The task; a builder builds one. What is wrong with a setting is said by `execute`, before anything runs.
     pub fn build(&self) -> Task {
         self.finish(|value| TaskOutput::new(&value))
     }
 }
 
 impl<O: 'static> Infallible<Returning<O>> {
+    /// Takes the handler out: what it has captured belongs to the task alone, however long the builder lives.
     fn finish(&self, convert: Convert<O>) -> Task {
-        Task { draft: self.draft.clone(), work: self.handler.0.converted(convert) }
+        let mut draft = self.draft.clone();
+        let work =
+            self.handler.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(|| {
+                draft.blame(Err(TaskError::option("a builder builds one task; this one has built it")));
+                WorkFor::nothing()
+            });
+        Task { draft, work: work.converted(convert) }
     }
 }
 

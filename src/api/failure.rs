@@ -144,9 +144,9 @@ pub(super) fn wrong_input(error: serde_json::Error) -> TaskError {
     coded("ERR_TASK_INPUT", format!("the input is not what the handler takes: {error}"))
 }
 
-/// A bare future was wanted for a second time.
+/// A bare future is wanted for a second time.
 pub(super) fn not_repeatable() -> TaskError {
-    coded("ERR_TASK_NOT_REPEATABLE", "the bare future of this task has been run by another".into())
+    coded("ERR_TASK_NOT_REPEATABLE", "the bare future of this task has been run".into())
 }
 
 fn coded(code: &str, message: String) -> TaskError {

@@ -33,8 +33,9 @@ pub struct WithContext;
 /// - `|| async { .. }` or `async || { .. }`: makes a future for each attempt.
 /// - The same with one argument of type `TaskContext`.
 ///
-/// A closure is called for each attempt, so it must be `Fn`: what an attempt uses up it clones first,
-/// `move || { let url = url.clone(); async move { get(url).await } }`.
+/// A closure is called for each attempt, so it must be `Fn` and its futures must not borrow from it: what an
+/// attempt uses it clones first, `move || { let url = url.clone(); async move { get(url).await } }`. An
+/// `async move || { .. }` that captures something lends it to its future, which the compiler refuses here.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler of a task",
     label = "neither a future nor a closure that makes futures",
@@ -56,7 +57,7 @@ type StartKind = dyn Fn(Text, TaskContext) -> Running + Send + Sync;
 
 /// A handler of a task, ready to run but for the conversion of its output.
 pub struct WorkFor<O> {
-    start: Arc<Start<O>>,
+    start: Box<Start<O>>,
     pub(super) habits: Habits,
 }
 
@@ -81,12 +82,17 @@ impl<O: 'static> WorkFor<O> {
         habits: Habits,
         start: impl Fn(TaskContext, Convert<O>) -> Running + Send + Sync + 'static,
     ) -> Self {
-        Self { start: Arc::new(start), habits }
+        Self { start: Box::new(start), habits }
     }
 
-    pub(super) fn converted(&self, convert: Convert<O>) -> Work {
-        let start = self.start.clone();
-        Work { start: Arc::new(move |context| start(context, convert)), habits: self.habits }
+    /// In the place of a handler that is gone; never run.
+    pub(super) fn nothing() -> Self {
+        Self::new(Habits { repeatable: false, heeds_stop: false }, |_, _| refuse(not_repeatable()))
+    }
+
+    pub(super) fn converted(self, convert: Convert<O>) -> Work {
+        let Self { start, habits } = self;
+        Work { start: Arc::new(move |context| start(context, convert)), habits }
     }
 }
 
@@ -102,7 +108,7 @@ where
         WorkFor::new(Habits { repeatable: false, heeds_stop: false }, move |_, convert| {
             match future.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 Some(future) => Box::pin(async move { convert(future.await) }),
-                None => Box::pin(std::future::ready(Err(not_repeatable()))),
+                None => refuse(not_repeatable()),
             }
         })
     }
@@ -174,7 +180,7 @@ where
     fn into_work(self) -> KindWork {
         let start = move |input: Text, _| match serde_json::from_str(&input) {
             Ok(input) => result_of(self(input)),
-            Err(error) => wrong(error),
+            Err(error) => refuse(wrong_input(error)),
         };
         KindWork { start: Arc::new(start), heeds_stop: false }
     }
@@ -191,7 +197,7 @@ where
     fn into_work(self) -> KindWork {
         let start = move |input: Text, context| match serde_json::from_str(&input) {
             Ok(input) => result_of(self(input, context)),
-            Err(error) => wrong(error),
+            Err(error) => refuse(wrong_input(error)),
         };
         KindWork { start: Arc::new(start), heeds_stop: true }
     }
@@ -203,8 +209,8 @@ fn result_of<T: Serialize, E: Into<AnyError>>(
     Box::pin(async move { from_result(future.await) })
 }
 
-fn wrong(error: serde_json::Error) -> Running {
-    Box::pin(std::future::ready(Err(wrong_input(error))))
+fn refuse(error: TaskError) -> Running {
+    Box::pin(std::future::ready(Err(error)))
 }
 
 /// What a handler's `Result` means for its task.

@@ -115,7 +115,7 @@ impl Session {
             write_ids(&mut text, starts.iter().map(|start| Some(&start.spec.id)));
             text.push(',');
         }
-        list(&mut text, "stops", &stops, |text, stop| write_stop(text, stop));
+        list(&mut text, "stops", &stops, write_stop);
         let ends = self.take_ends(&mut more);
         list(&mut text, "ends", &ends, write_end);
         let now = (wall_clock(), self.engine.now());

@@ -12,6 +12,9 @@
 //!   belong to the closure of `turn`;
 //! - a panic becomes a JavaScript error.
 
+// In a test build nothing is registered with Node, so nothing of this is called.
+#![cfg_attr(test, allow(dead_code))]
+
 mod enqueue;
 mod mail;
 mod options;
@@ -39,6 +42,7 @@ pub fn version() -> String {
 
 /// Starts an engine for this environment and gives the functions to drive it. Internal.
 #[napi(catch_unwind, ts_return_type = "Record<string, (...args: unknown[]) => unknown>")]
+#[allow(clippy::unit_arg, reason = "functions without an answer read like the others")]
 pub fn open<'env>(
     env: &'env Env,
     options: String,

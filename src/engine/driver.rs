@@ -15,7 +15,7 @@ use crate::time::Millis;
 use super::core::Closing;
 use super::engine::{PushBatch, PushReply, PushResult, Shared, lock, push_error};
 use super::event::{Event, What};
-use super::stored::accepted;
+use super::exchange::accepted;
 use super::watch::{final_of, final_of_end};
 
 /// Time between two beats.
@@ -273,9 +273,11 @@ impl Drive {
         }
     }
 
+    /// One that only waits for what others run beats too: that is when it asks how far they are.
     fn beats(&self, shared: &Shared) -> bool {
+        let awaits = shared.watch().is_awaiting();
         let core = shared.core();
-        core.is_started() || !core.is_quiet()
+        core.is_started() || !core.is_quiet() || awaits
     }
 
     async fn beat(&self, shared: &Shared) -> Result<(), StoreError> {
@@ -298,8 +300,8 @@ impl Drive {
     }
 
     fn wake_at(&self, shared: &Shared) -> Option<Millis> {
+        let beat = self.beats(shared).then_some(self.beat_at);
         let core = shared.core();
-        let beat = (core.is_started() || !core.is_quiet()).then_some(self.beat_at);
         [core.wake_at(), core.store_due_at(), beat].into_iter().flatten().min()
     }
 

@@ -8,6 +8,7 @@ mod driver;
 #[expect(clippy::module_inception, reason = "the handle is the engine")]
 mod engine;
 mod event;
+mod exchange;
 mod local;
 mod pace;
 mod stored;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::dispatch::{Entry, LaneId, OPEN_LANE};
-use crate::store::{Advance, Pulse, Settled, Turn};
-use crate::task::{Cause, Claimed, Outcome, Settlement, Spec, Standing, TaskId, settle};
+use crate::store::{Advance, Pulse};
+use crate::task::{Claimed, Outcome, Settlement, Spec, Standing, TaskId, settle};
 use crate::time::Millis;
 
 use super::core::{Closing, Core, KindId, STORED, Stop};
@@ -19,17 +19,14 @@ use super::event::{Event, What};
 use super::pace::Pace;
 use super::timers::Alarm;
 
-/// Settlements that one step carries at most.
-const STEP: usize = 2000;
-
 #[derive(Default)]
 pub(super) struct Stored {
     pub runs: Slab<StoredRun>,
-    run_no: u32,
+    pub run_no: u32,
     /// Claimed and not yet started.
     pub ready: u32,
     /// The same by lane, but for the open one.
-    ready_in: HashMap<LaneId, u32>,
+    pub ready_in: HashMap<LaneId, u32>,
     /// Given to the host and not yet begun.
     pub handed: u32,
     pub started: bool,
@@ -41,9 +38,9 @@ pub(super) struct Stored {
     pub next_at: Option<Millis>,
     pub host_stalled: bool,
     pub pace: Pace,
-    turn_no: u64,
-    pending: Vec<End>,
-    in_flight: Option<(Arc<Advance>, Vec<End>)>,
+    pub turn_no: u64,
+    pub pending: Vec<End>,
+    pub in_flight: Option<(Arc<Advance>, Vec<End>)>,
     pub scratch: Vec<u32>,
 }
 
@@ -54,11 +51,11 @@ pub(super) struct StoredRun {
     pub claimed: Claimed,
     pub kind: KindId,
     pub lane: LaneId,
-    claimed_at: Millis,
-    started_at: Millis,
-    stop: Option<Arc<str>>,
+    pub claimed_at: Millis,
+    pub started_at: Millis,
+    pub stop: Option<Arc<str>>,
     /// A timer of this run is set.
-    armed: bool,
+    pub armed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,21 +97,6 @@ pub struct Start {
     pub spec: Arc<Spec>,
 }
 
-/// The ends that were accepted, with the transitions that the store has made of them, and how many were stale.
-pub(super) fn accepted(ends: Vec<End>, turn: &Turn) -> (Vec<End>, u64) {
-    let n = ends.len();
-    let accept = |(mut end, settled): (End, &Settled)| match settled {
-        Settled::Stale => None,
-        Settled::Applied(cause) => {
-            end.settlement.cause = *cause;
-            Some(end)
-        }
-    };
-    let accepted: Vec<End> = ends.into_iter().zip(&turn.settled).filter_map(accept).collect();
-    let stale = (n - accepted.len()) as u64;
-    (accepted, stale)
-}
-
 impl Stored {
     pub fn is_ready(&self, entry: Entry) -> bool {
         let run = self.runs.get((entry.slot & !STORED) as usize);
@@ -143,7 +125,7 @@ impl Stored {
         self.unseen = true;
     }
 
-    fn enter_ready(&mut self, lane: LaneId) {
+    pub fn enter_ready(&mut self, lane: LaneId) {
         self.ready += 1;
         if lane != OPEN_LANE {
             *self.ready_in.entry(lane).or_default() += 1;
@@ -164,125 +146,6 @@ impl Stored {
 }
 
 impl Core {
-    /// Begins to claim.
-    pub fn start(&mut self) {
-        self.stored.started = true;
-        self.stored.look();
-    }
-
-    /// It claims, or will.
-    pub fn is_started(&self) -> bool {
-        self.stored.started
-    }
-
-    /// The store may have something new.
-    pub fn hint(&mut self) {
-        self.stored.look();
-    }
-
-    /// The store should be asked again, although nothing suggests that it has something new.
-    pub fn ask_again(&mut self) {
-        self.stored.dry = false;
-    }
-
-    /// When the store will have something new, as far as is known.
-    pub fn store_due_at(&self) -> Option<Millis> {
-        self.stored.next_at.filter(|_| self.stored.started && self.closing == Closing::No)
-    }
-
-    /// What to ask of the store now, or `None` while there is nothing to ask. The same step again until
-    /// `answered` has heard an answer to it.
-    pub fn step(&mut self, now: Millis) -> Option<Arc<Advance>> {
-        if let Some((step, _)) = &self.stored.in_flight {
-            return Some(step.clone());
-        }
-        if self.stored.next_at.is_some_and(|at| at <= now) {
-            self.stored.next_at = None;
-            self.stored.dry = false;
-        }
-        // While every slot is taken nothing is asked, and what was suggested still stands.
-        if self.dispatcher.room(now).slots > 0 {
-            self.stored.unseen = false;
-        }
-        let claims = self.claims(now);
-        if self.stored.pending.is_empty() && (claims.max == 0 || self.stored.dry) {
-            return None;
-        }
-        self.stored.turn_no += 1;
-        let rest = self.stored.pending.split_off(self.stored.pending.len().min(STEP));
-        let ends = std::mem::replace(&mut self.stored.pending, rest);
-        let step = Arc::new(Advance {
-            node: self.config.node.clone(),
-            turn_no: self.stored.turn_no,
-            settlements: ends.iter().map(|end| end.settlement.clone()).collect(),
-            claims,
-        });
-        self.stored.in_flight = Some((step.clone(), ends));
-        Some(step)
-    }
-
-    /// The store's answer to `step`. Returns the ends that were accepted as final, and how many were stale.
-    /// The driver takes the parts of this one by one, so as not to hold the lock for all of them at once.
-    pub fn answered(&mut self, turn: &Turn, now: Millis) -> (Vec<End>, u64) {
-        let ends = self.heard(turn, now);
-        let (ends, stale) = accepted(ends, turn);
-        self.tell_ends(&ends, now);
-        self.take_in_all(&turn.claimed, now);
-        self.answer_is_done();
-        (ends.into_iter().filter(|end| end.settlement.state().is_final()).collect(), stale)
-    }
-
-    /// The ends that an answer is about. The step stays under way until `answer_is_done`.
-    pub(super) fn heard(&mut self, turn: &Turn, now: Millis) -> Vec<End> {
-        let Some((step, ends)) = &mut self.stored.in_flight else { return Vec::new() };
-        let asked = step.claims.max as usize;
-        self.stored.dry = turn.claimed.len() < asked && !turn.more;
-        self.stored.next_at = turn.next_at.map(|at| now.saturating_add(at.saturating_sub(turn.now)));
-        std::mem::take(ends)
-    }
-
-    pub(super) fn tell_ends(&mut self, ends: &[End], now: Millis) {
-        if self.events.is_listening() {
-            ends.iter().for_each(|end| self.tell_end(end, now));
-        }
-    }
-
-    pub(super) fn take_in_all(&mut self, claimed: &[Claimed], now: Millis) {
-        claimed.iter().for_each(|claimed| self.take_in(claimed.clone(), now));
-    }
-
-    pub(super) fn answer_is_done(&mut self) {
-        self.stored.in_flight = None;
-    }
-
-    fn take_in(&mut self, claimed: Claimed, now: Millis) {
-        let paused = !self.paused_queues.is_empty() && self.paused_queues.contains(&claimed.spec.queue);
-        // A host that has gone silent since the claim would not begin it.
-        let refused = paused || self.closing != Closing::No || self.stored.host_stalled;
-        let kind = self.kind_of.get(&claimed.spec.name).copied().filter(|_| !refused);
-        let Some(kind) = kind else {
-            return self.settle_claimed(&claimed, &Outcome::Released, 0, 0);
-        };
-        let lane = self.lane(kind, &claimed.spec.queue.clone());
-        self.stored.run_no = self.stored.run_no.wrapping_add(1);
-        let (number, priority) = (self.stored.run_no, claimed.priority);
-        let run = StoredRun {
-            number,
-            stamp: 0,
-            phase: Phase::Ready,
-            claimed,
-            kind,
-            lane,
-            claimed_at: now,
-            started_at: now,
-            stop: None,
-            armed: false,
-        };
-        let slot = self.stored.runs.insert(run) as u32 | STORED;
-        self.stored.enter_ready(lane);
-        self.dispatcher.ready(lane, priority, Entry { slot, run: number });
-    }
-
     pub(super) fn start_stored(&mut self, slot: u32, now: Millis) {
         let run = &mut self.stored.runs[(slot & !STORED) as usize];
         run.phase = Phase::Handed;
@@ -368,7 +231,13 @@ impl Core {
         self.settle_claimed(&run.claimed, outcome, held, took);
     }
 
-    fn settle_claimed(&mut self, claimed: &Claimed, outcome: &Outcome, held: Millis, took: Millis) {
+    pub(super) fn settle_claimed(
+        &mut self,
+        claimed: &Claimed,
+        outcome: &Outcome,
+        held: Millis,
+        took: Millis,
+    ) {
         let standing = Standing {
             id: &claimed.spec.id,
             epoch: claimed.epoch,
@@ -381,25 +250,6 @@ impl Core {
         let settlement = settle(&standing, outcome, &self.config.rules);
         let attempt = claimed.failures + 1;
         self.stored.pending.push(End { spec: claimed.spec.clone(), attempt, took, settlement });
-    }
-
-    fn tell_end(&mut self, end: &End, now: Millis) {
-        let what = || match end.settlement.cause {
-            Cause::Complete => What::Completed {
-                output: end.settlement.output.clone().unwrap_or_else(|| "null".into()),
-                took: end.took,
-            },
-            Cause::Retry | Cause::Fail | Cause::Poison => What::Failed {
-                error: end.settlement.attempt.clone().expect("a failure has an attempt"),
-                retry_in: (end.settlement.cause == Cause::Retry).then_some(end.settlement.delay),
-            },
-            Cause::Lose => What::Lost,
-            _ => What::Cancelled,
-        };
-        if !matches!(end.settlement.cause, Cause::Release | Cause::Snooze) {
-            let (spec, attempt) = (end.spec.clone(), end.attempt);
-            self.events.tell(|| Event { what: what(), spec, attempt, at: now });
-        }
     }
 
     /// The handler outlives its attempt: the run is settled and its slot is free.

@@ -51,6 +51,8 @@ pub struct Watch {
     refused: Option<TaskError>,
     /// Of the outcomes that are kept, about.
     bytes: usize,
+    /// Tasks whose outcome somebody waits for.
+    waits: usize,
 }
 
 #[derive(Default)]
@@ -120,7 +122,9 @@ impl Watch {
         if known.is_none_or(|interest| std::mem::take(&mut interest.unsure)) {
             self.unseen.push(id.clone());
         }
-        self.interests.entry(id).or_default().add(waiter);
+        let interest = self.interests.entry(id).or_default();
+        self.waits += usize::from(!interest.is_awaited());
+        interest.add(waiter);
     }
 
     /// Nobody waits under this token any more.
@@ -128,6 +132,7 @@ impl Watch {
         if let Some(interest) = self.interests.get_mut(id)
             && interest.remove(token)
         {
+            self.waits -= usize::from(!interest.is_awaited());
             self.notices.push_back(Notice { token, id: None, outcome: Ok("null".into()) });
             self.forget_if_done(id);
         }
@@ -136,6 +141,7 @@ impl Watch {
     /// A task has ended.
     pub fn end(&mut self, id: &TaskId, outcome: &Final) {
         let Some(interest) = self.interests.get_mut(id) else { return };
+        self.waits -= usize::from(interest.is_awaited());
         let before = interest.outcome.replace(outcome.clone());
         self.bytes = self.bytes + size_of_outcome(Some(outcome)) - size_of_outcome(before.as_ref());
         for waiter in interest.take_waiters() {
@@ -188,6 +194,11 @@ impl Watch {
     /// An answer of the store is on its way to somebody who waits.
     pub fn is_asking(&self) -> bool {
         self.asking || !self.unseen.is_empty()
+    }
+
+    /// Somebody waits for an outcome.
+    pub fn is_awaiting(&self) -> bool {
+        self.waits > 0
     }
 
     /// Up to `max` tasks whose outcome somebody waits for.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use task::{RetryPolicy, Task, TaskContext, TaskError, TaskExecutor, TaskOutput};
 
-use super::ends;
+use super::{ends, until};
 
 async fn output(task: Task) -> Result<TaskOutput, TaskError> {
     ends(TaskExecutor::new().execute(task)).await
@@ -148,16 +148,16 @@ async fn a_destructor_that_panics_harms_nobody() {
 }
 
 #[tokio::test]
-async fn a_builder_makes_several_tasks_of_a_closure_and_one_of_a_future() {
+async fn a_builder_builds_one_task_and_keeps_nothing_of_it() {
     let executor = TaskExecutor::new();
-    let builder = Task::builder().name("n").handler(async || 1);
-    for _ in 0..2 {
-        assert_eq!(ends(executor.execute(builder.build())).await.unwrap().to_string(), "1");
-    }
-    let builder = Task::builder().handler(async { 1 });
-    assert_eq!(ends(executor.execute(builder.build())).await.unwrap().to_string(), "1");
+    let held = Arc::new(());
+    let captured = held.clone();
+    let builder = Task::builder().handler(move || std::future::ready(Arc::strong_count(&captured)));
+    assert_eq!(ends(executor.execute(builder.build())).await.unwrap().to_string(), "2");
+    ends(executor.on_idle()).await.unwrap();
+    until(|| Arc::strong_count(&held) == 1).await;
     let error = ends(executor.execute(builder.build())).await.unwrap_err();
-    assert_eq!(error.code(), "ERR_TASK_NOT_REPEATABLE");
+    assert_eq!(error.to_string(), "a builder builds one task; this one has built it");
 }
 
 #[tokio::test]

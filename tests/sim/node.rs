@@ -28,6 +28,8 @@ pub struct Around<'a> {
     /// Number of the next spawned task.
     pub spawned: &'a mut u64,
     pub calm: bool,
+    /// Handlers take seconds.
+    pub slow: bool,
 }
 
 pub struct Node {
@@ -222,6 +224,7 @@ impl Node {
             0 if may_hang => None,
             1 | 2 => Some(dice.within(100, 900)),
             3 => Some(0),
+            _ if around.slow => Some(dice.within(500, 3000)),
             _ => Some(dice.within(1, 60)),
         };
         let outcome = match dice.within(0, 20) {

@@ -1,7 +1,7 @@
 //! A world from a seed: nodes that crash, freeze and stall, producers and operators, a store whose calls fail,
 //! and then calm, in which everything has to come to its end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +25,9 @@ const LEASE: Millis = 1500;
 /// How long there is a storm.
 const STORM: Millis = 8000;
 /// How long the calm may take: every lease, backoff and timeout fits in several times.
-const CALM: Millis = 120_000;
+const CALM: Millis = 600_000;
+/// How late anything may be in the calm.
+const LATE: Millis = 1500;
 const QUEUES: [&str; 2] = ["left", "right"];
 const KINDS: [&str; 6] = ["plain", "total", "grouped", "rated", "local", "nobody"];
 
@@ -39,12 +41,17 @@ pub struct World {
     faults: Arc<AtomicU64>,
     nodes: Vec<Node>,
     max_losses: u32,
+    /// One slot for each node, and handlers that take seconds.
+    slow: bool,
     born: u64,
     pushed: u64,
     spawned: u64,
     /// What somebody was told to have been accepted.
     acknowledged: BTreeSet<TaskId>,
     next_deed_at: Millis,
+    calm_since: Millis,
+    idle_since: Millis,
+    ready_since: BTreeMap<TaskId, Millis>,
     /// How far the store's clock has leapt.
     leapt: Millis,
 }
@@ -93,11 +100,15 @@ impl World {
             faults,
             nodes: Vec::new(),
             max_losses: dice.within(0, 4) as u32,
+            slow: dice.chance(5),
             born: 0,
             pushed: 0,
             spawned: 0,
             acknowledged: BTreeSet::new(),
             next_deed_at: START,
+            calm_since: START,
+            idle_since: START,
+            ready_since: BTreeMap::new(),
             leapt: 0,
             dice,
         };
@@ -130,7 +141,7 @@ impl World {
         let queues = some(dice, 25).then(|| vec![("left".into(), Some(1)), ("right".into(), None)]);
         let config = Config {
             node: format!("node-{}", self.born).into(),
-            concurrency: dice.within(1, 6) as u32,
+            concurrency: if self.slow { 1 } else { dice.within(1, 6) as u32 },
             rules: Rules { max_losses: self.max_losses, seed: dice.roll() },
             max_abandoned: if some(dice, 30) { 2 } else { u32::MAX },
             stall_limit: STALL_LIMIT,
@@ -158,6 +169,7 @@ impl World {
     fn calm(&mut self) -> Result<(), String> {
         self.faults.store(0, Ordering::Relaxed);
         let at = self.at;
+        self.calm_since = at;
         self.nodes.iter_mut().for_each(|node| node.calm_down(at));
         self.join(true);
         if self.dice.chance(80) {
@@ -168,6 +180,7 @@ impl World {
             self.work(true)?;
             if self.at >= look_at {
                 look_at = self.at + 100;
+                self.judge_lateness()?;
                 if self.nodes.iter().all(Node::is_idle) && self.unfinished().is_empty() {
                     break;
                 }
@@ -185,8 +198,8 @@ impl World {
             let node = &mut self.nodes[at];
             if node.wakes_at() <= self.at || self.dice.chance(5) {
                 let (dice, spawned) = (&mut self.dice, &mut self.spawned);
-                let (store, truth) = (&self.store, &*self.truth);
-                let worked = node.work(&mut Around { at: self.at, dice, store, truth, spawned, calm });
+                let (store, truth, slow) = (&self.store, &*self.truth, self.slow);
+                let worked = node.work(&mut Around { at: self.at, dice, store, truth, spawned, calm, slow });
                 // What was broken in the store may be why.
                 self.truth.verdict().and(worked)?;
             }
@@ -362,6 +375,36 @@ impl World {
         }
         let is_over = |record: &Record| record.status.state.is_final() || parked.contains(&record.spec.id);
         records.into_iter().filter(|record| !is_over(record)).collect()
+    }
+
+    /// In the calm nobody waits much longer than is said: a ready task for an idle node, an expired one for
+    /// its end.
+    fn judge_lateness(&mut self) -> Result<(), String> {
+        let (at, now) = (self.at, self.at + self.leapt);
+        if !self.nodes.last().is_some_and(Node::is_idle) {
+            self.idle_since = at;
+        }
+        let mut ready = BTreeMap::new();
+        for record in self.records().iter().filter(|record| record.status.state == State::Waiting) {
+            let (spec, status) = (&record.spec, &record.status);
+            let is_new = status.cause.is_none();
+            if is_new && spec.expires_at.is_some_and(|last| now > last + LATE) && at > self.calm_since + LATE
+            {
+                return Err(format!("{} does not expire", spec.id));
+            }
+            if status.view(now) == View::Waiting
+                && &*spec.name == "plain"
+                && !self.truth.is_paused(&spec.queue)
+            {
+                let since = self.ready_since.get(&spec.id).copied().unwrap_or(at);
+                if at > since.max(self.idle_since) + LATE {
+                    return Err(format!("{} is ready and a node is idle", spec.id));
+                }
+                ready.insert(spec.id.clone(), since);
+            }
+        }
+        self.ready_since = ready;
+        Ok(())
     }
 
     /// What was acknowledged is there, and nothing was delivered too often.
