@@ -9,7 +9,12 @@ import { deferred, failure, open, rejection, until } from './support/executors.m
 import { refusal } from './support/refusal.mjs'
 
 // What follows must hold on the short way (no options) and on the long one (a timeout, a signal or retries).
-const ways = [undefined, { timeout: '1h' }, { signal: new AbortController().signal }, { retry: { attempts: 1 } }]
+const ways = [
+  undefined,
+  { timeout: '1h' },
+  { signal: new AbortController().signal },
+  { retry: { attempts: 1 } },
+]
 
 test('it gives what the closure gives', async t => {
   const executor = open(t)
@@ -59,7 +64,15 @@ test('the closure is told about its run', async t => {
 test('it rejects with the very thing that was thrown', async t => {
   const executor = open(t)
   const task = defineTask({ name: 'thrower', handler: thrown => Promise.reject(thrown.value) })
-  const things = [new Error('a'), new TypeError('b'), TaskError.fatal('c'), Object.freeze({}), 'text', '', undefined]
+  const things = [
+    new Error('a'),
+    new TypeError('b'),
+    TaskError.fatal('c'),
+    Object.freeze({}),
+    'text',
+    '',
+    undefined,
+  ]
   things.push(null, 0, Number.NaN, false, 5n, Symbol('s'), () => {}, new AggregateError([], 'd'))
   for (const thing of things) {
     for (const options of ways) {
@@ -174,7 +187,7 @@ test('executeAll takes functions, and runs none of them where one is none', asyn
 test("the caller's AsyncLocalStorage is kept, in the closure and after it", async t => {
   const executor = open(t, { concurrency: 2 })
   const storage = new AsyncLocalStorage()
-  async function caller(number, options) {
+  async function caller(_, options) {
     const seen = await executor.execute(async () => {
       const before = storage.getStore()
       await nextLoop()
@@ -209,8 +222,14 @@ test('every attempt sees it, also one that starts while the last one still hangs
     storage.run('one', () => executor.execute(failing, { retry: { attempts: 3, base: 1 } })),
     storage.run('two', () => executor.execute(hanging, { timeout: 20, retry: { attempts: 3, base: 1 } })),
   ])
-  assert.deepEqual(seen.filter(([which]) => which === 'failing').map(([, store]) => store), ['one', 'one', 'one'])
-  assert.deepEqual(seen.filter(([which]) => which === 'hanging').map(([, store]) => store), ['two', 'two', 'two'])
+  assert.deepEqual(
+    seen.filter(([which]) => which === 'failing').map(([, store]) => store),
+    ['one', 'one', 'one'],
+  )
+  assert.deepEqual(
+    seen.filter(([which]) => which === 'hanging').map(([, store]) => store),
+    ['two', 'two', 'two'],
+  )
 })
 
 test('the stack of a failure reaches whoever called execute', async t => {
@@ -231,7 +250,10 @@ test('a mistake in the call is a rejection, and leaves nothing behind', async t 
     await assert.rejects(executor.execute(task), failure('ERR_OPTION'))
   }
   await assert.rejects(executor.execute('nobody'), failure('ERR_TASK_UNKNOWN'))
-  await assert.rejects(executor.execute(() => {}, { timeout: 0 }), refusal('"timeout"'))
+  await assert.rejects(
+    executor.execute(() => {}, { timeout: 0 }),
+    refusal('"timeout"'),
+  )
   await executor.onIdle()
 })
 

@@ -165,7 +165,10 @@ test('ten thousand stored tasks in one go', async t => {
   const handles = await Promise.all(numbers(10_000).map(n => executor.enqueue(task, n)))
   assert.equal(new Set(handles.map(handle => handle.id)).size, 10_000)
   const results = await Promise.all(handles.map(handle => handle.result()))
-  assert.deepEqual(results, numbers(10_000).map(n => n * 2))
+  assert.deepEqual(
+    results,
+    numbers(10_000).map(n => n * 2),
+  )
 })
 
 test('thousands of tasks let the rest of the program have its turn', async t => {

@@ -126,10 +126,12 @@ test('what a handler does after its time is ignored, also while its slot is in u
 test('an end and a time-out in the same turn give one outcome, and the slot to one task', async t => {
   const executor = open(t, { concurrency: 1 })
   for (let round = 0; round < 5; round += 1) {
-    const outcome = executor.execute(async () => blockLoop(40), { timeout: 10 }).then(
-      () => 'ended',
-      error => error.code,
-    )
+    const outcome = executor
+      .execute(async () => blockLoop(40), { timeout: 10 })
+      .then(
+        () => 'ended',
+        error => error.code,
+      )
     // Submitted in the very tick in which the first one ends.
     const next = outcome.then(() => executor.execute(() => sleep(30, 'fresh'), { timeout: '1h' }))
     assert.equal(await outcome, 'ERR_TASK_TIMEOUT')
@@ -215,7 +217,10 @@ test('stored tasks: on time, once, and what comes later is ignored', async t => 
   const status = await handle.status()
   assert.equal(status.state, 'failed')
   assert.equal('output' in status, false)
-  assert.deepEqual(status.errors.map(({ attempt, code }) => [attempt, code]), [[1, 'ERR_TASK_TIMEOUT']])
+  assert.deepEqual(
+    status.errors.map(({ attempt, code }) => [attempt, code]),
+    [[1, 'ERR_TASK_TIMEOUT']],
+  )
 })
 
 test('stored tasks: a handler that blocks the loop has failed, one that was not begun has not', async t => {

@@ -1,4 +1,4 @@
-// Calling tasks off: the `signal` of a call, `cancel` of a handle, and what the handler sees of it.
+// Calling a closure off: the `signal` of a call, and what the handler sees of it.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -17,7 +17,10 @@ test('a signal that has aborted before: nothing is run, and its reason comes bac
     assert.equal(await rejection(executor.executeAll([() => assert.fail('it was run')], { signal })), reason)
   }
   const { reason } = AbortSignal.abort()
-  assert.equal((await rejection(executor.execute(() => {}, { signal: AbortSignal.abort() }))).name, reason.name)
+  assert.equal(
+    (await rejection(executor.execute(() => {}, { signal: AbortSignal.abort() }))).name,
+    reason.name,
+  )
   await executor.onIdle()
 })
 
@@ -145,7 +148,10 @@ test('after the end it changes nothing, and the signal is let go', async t => {
     }
   }
   assert.equal(await executor.execute(() => 'done', { signal }), 'done')
-  await assert.rejects(executor.execute(() => Promise.reject(new Error('no')), { signal }), /no/)
+  await assert.rejects(
+    executor.execute(() => Promise.reject(new Error('no')), { signal }),
+    /no/,
+  )
   await Promise.all(Array.from({ length: 50 }, () => executor.execute(() => {}, { signal })))
   assert.equal(listeners, 0)
   aborts.abort()
@@ -160,7 +166,8 @@ test('an abort listener may use the executor', async t => {
     ctx => {
       const gate = deferred()
       ctx.signal.addEventListener('abort', () => {
-        for (let n = 0; n < 5_000; n += 1) inner.push(executor.execute(() => n, n % 2 ? { timeout: '1h' } : undefined))
+        for (let n = 0; n < 5_000; n += 1)
+          inner.push(executor.execute(() => n, n % 2 ? { timeout: '1h' } : undefined))
         gate.resolve()
       })
       started.resolve()
@@ -171,7 +178,10 @@ test('an abort listener may use the executor', async t => {
   await started.promise
   aborts.abort('enough')
   assert.equal(await rejection(run), 'enough')
-  assert.deepEqual(await Promise.all(inner), Array.from({ length: 5_000 }, (_, n) => n))
+  assert.deepEqual(
+    await Promise.all(inner),
+    Array.from({ length: 5_000 }, (_, n) => n),
+  )
   // The same from a listener that a timeout calls.
   const late = deferred()
   const hung = executor.execute(
@@ -198,6 +208,9 @@ test('cancelled turns true inside a synchronous loop', async t => {
     return 'it did'
   }
   let seen
+  const closure = ctx => {
+    seen = spin(ctx)
+  }
   const task = defineTask({
     name: 'spin',
     timeout: 40,
@@ -205,7 +218,7 @@ test('cancelled turns true inside a synchronous loop', async t => {
       seen = spin(ctx)
     },
   })
-  await assert.rejects(executor.execute(ctx => [(seen = spin(ctx))][0], { timeout: 40 }), failure('ERR_TASK_TIMEOUT'))
+  await assert.rejects(executor.execute(closure, { timeout: 40 }), failure('ERR_TASK_TIMEOUT'))
   assert.equal(seen, 'it did')
   seen = undefined
   await assert.rejects((await executor.enqueue(task)).result(), failure('ERR_TASK_TIMEOUT'))
@@ -216,69 +229,6 @@ test('cancelled turns true inside a synchronous loop', async t => {
   assert.ok(rounds > 0)
 })
 
-test('a handle cancels what waits at once, and it is never run', async t => {
-  const executor = open(t, { concurrency: 1 })
-  const task = defineTask({ name: 'task', handler: () => assert.fail('it was run') })
-  const gate = await occupy(executor)
-  const waiting = await executor.enqueue(task)
-  const delayed = await executor.enqueue(task, 1, { delay: '1h' })
-  assert.equal(await waiting.cancel('no longer needed'), true)
-  assert.equal(await delayed.cancel(), true)
-  const error = await rejection(waiting.result())
-  assert.equal(error.code, 'ERR_TASK_CANCELLED')
-  assert.match(error.message, /no longer needed/)
-  assert.equal(error.taskId, waiting.id)
-  await assert.rejects(delayed.result(), failure('ERR_TASK_CANCELLED'))
-  assert.equal((await delayed.status()).state, 'cancelled')
-  assert.equal(await waiting.cancel(), false)
-  await gate.release()
-  await executor.onIdle()
-})
-
-test('a handle cancels what runs: signal and flag with the reason, no retry, whatever it gives', async t => {
-  for (const end of ['resolve', 'reject']) {
-    const executor = open(t, { concurrency: 1 })
-    const gate = deferred()
-    const started = deferred()
-    const seen = []
-    const task = defineTask({
-      name: 'task',
-      retry: { attempts: 5, base: 0 },
-      handler: (_, ctx) => {
-        ctx.signal.addEventListener('abort', () => seen.push(ctx.signal.reason, ctx.cancelled))
-        started.resolve()
-        return gate.promise
-      },
-    })
-    const handle = await executor.enqueue(task)
-    await started.promise
-    assert.equal(await handle.cancel('stop it'), true)
-    await until(() => seen.length > 0)
-    assert.equal(seen[0].code, 'ERR_TASK_CANCELLED')
-    assert.match(seen[0].message, /stop it/)
-    assert.equal(seen[1], true)
-    assert.equal((await handle.status()).state, 'running')
-    gate[end]('whatever')
-    await assert.rejects(handle.result(), failure('ERR_TASK_CANCELLED'))
-    const { state, attempt } = await handle.status()
-    assert.deepEqual([state, attempt], ['cancelled', 1])
-  }
-})
-
-test('a stored task that ignores it is cancelled after cancelGrace, and its slot is free', async t => {
-  const executor = open(t, { concurrency: 1, cancelGrace: 40 })
-  const started = deferred()
-  const hang = defineTask({ name: 'hang', handler: () => [started.resolve(), never()][1] })
-  const handle = await executor.enqueue(hang)
-  const next = await executor.enqueue(defineTask({ name: 'next', handler: () => 'next' }))
-  await started.promise
-  const since = performance.now()
-  await handle.cancel()
-  await assert.rejects(handle.result(), failure('ERR_TASK_CANCELLED'))
-  assert.ok(performance.now() - since >= 40)
-  assert.equal(await next.result(), 'next')
-})
-
 test('an abort of an executor signal closes it', async t => {
   const aborts = new AbortController()
   const executor = open(t, { signal: aborts.signal, gracePeriod: 0 })
@@ -286,9 +236,15 @@ test('an abort of an executor signal closes it', async t => {
   await nextLoop()
   aborts.abort()
   await assert.rejects(hung, failure('ERR_EXECUTOR_CLOSED'))
-  await assert.rejects(executor.execute(() => {}), failure('ERR_EXECUTOR_CLOSED'))
+  await assert.rejects(
+    executor.execute(() => {}),
+    failure('ERR_EXECUTOR_CLOSED'),
+  )
   const born = open(t, { signal: AbortSignal.abort() })
-  await assert.rejects(born.execute(() => {}), failure('ERR_EXECUTOR_CLOSED'))
+  await assert.rejects(
+    born.execute(() => {}),
+    failure('ERR_EXECUTOR_CLOSED'),
+  )
 })
 
 test('a signal of another thread of execution works as well', async t => {

@@ -173,9 +173,12 @@ test('onIdle of a paused executor with nothing to do resolves, with something it
 test('a burst of pauses and resumes loses nothing', async t => {
   const executor = open(t, { concurrency: 4 })
   let done = 0
-  const count = defineTask({ name: 'count', handler: () => void (done += 1) })
-  const handles = await executor.enqueueMany(count, Array.from({ length: 500 }, (_, n) => n))
-  const closures = Array.from({ length: 500 }, () => executor.execute(() => void (done += 1)))
+  const count = defineTask({ name: 'count', handler: () => ++done })
+  const handles = await executor.enqueueMany(
+    count,
+    Array.from({ length: 500 }, (_, n) => n),
+  )
+  const closures = Array.from({ length: 500 }, () => executor.execute(() => ++done))
   for (let round = 0; round < 40; round += 1) {
     const queue = round % 3 === 0 ? 'default' : undefined
     await executor.pause(queue)

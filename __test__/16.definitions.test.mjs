@@ -48,7 +48,7 @@ test('by its name, once it is registered', async t => {
 
 test('the schema of the input is checked, and gives what the handler gets', async t => {
   const executor = open(t)
-  for (const wrap of [value => value, async value => (await nextLoop(), value)]) {
+  for (const wrap of [value => value, value => nextLoop(value)]) {
     const input = schema(value => wrap(positive['~standard'].validate(value)))
     const task = defineTask({ name: `task ${wrap}`.slice(0, 40), input, handler: given => [given] })
     assert.deepEqual(await executor.execute(task, '5'), [5])
@@ -125,7 +125,7 @@ test('concurrency of a kind holds for it, and for no other', async t => {
   const closures = numbers(20).map(() => executor.execute(slow))
   const handles = await executor.enqueueMany(slow, numbers(20))
   let others = 0
-  await executor.executeAll(numbers(6).map(() => () => void (others += 1)))
+  await executor.executeAll(numbers(6).map(() => () => ++others))
   assert.equal(others, 6)
   assert.ok((await executor.counts()).completed < 20, 'the others overtook it')
   await Promise.all([...closures, ...handles.map(handle => handle.result())])
@@ -201,7 +201,7 @@ test('what a call says comes before the definition, and that before the executor
 test('a handler runs in the async context of its registration, not of a stranger', async t => {
   const storage = new AsyncLocalStorage()
   const executor = open(t)
-  const task = defineTask({ name: 'task', handler: async () => (await nextLoop(), storage.getStore()) })
+  const task = defineTask({ name: 'task', handler: () => nextLoop().then(() => storage.getStore()) })
   storage.run('registered', () => executor.register(task))
   const stored = await storage.run('enqueued', () => executor.enqueue(task))
   assert.equal(await stored.result(), 'registered')
@@ -213,7 +213,10 @@ test('a name belongs to one handler', async t => {
   const task = defineTask({ name: 'task', handler: () => 1 })
   const executor = open(t, { tasks: [task] })
   executor.register(task)
-  assert.throws(() => executor.register({ name: 'task', handler: () => 2 }), refusal('"task" is registered already'))
+  assert.throws(
+    () => executor.register({ name: 'task', handler: () => 2 }),
+    refusal('"task" is registered already'),
+  )
   await assert.rejects(executor.execute({ name: 'task', handler: () => 2 }), refusal('registered already'))
   assert.equal(await executor.execute(task), 1)
 })

@@ -46,7 +46,10 @@ test('a key belongs to its queue, and to all kinds in it', async t => {
     executor.enqueue(echo, 1, { key: 'user-8' }),
     executor.enqueue(other, 1, { key }),
   ])
-  assert.deepEqual(handles.map(handle => handle.created), [true, true, true, false])
+  assert.deepEqual(
+    handles.map(handle => handle.created),
+    [true, true, true, false],
+  )
   assert.equal(handles[3].id, handles[0].id)
 })
 

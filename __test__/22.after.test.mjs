@@ -25,7 +25,9 @@ test('it starts when all of them have completed, and not before', async t => {
   const slow = defineTask({ name: 'slow', handler: n => gates[n].promise.then(() => order.push(n)) })
   const executor = open(t, { concurrency: 8 })
   const parents = await executor.enqueueMany(slow, [0, 1, 2])
-  const child = await executor.enqueue(noting(order), 'child', { after: [parents[0], parents[1].id, parents[2]] })
+  const child = await executor.enqueue(noting(order), 'child', {
+    after: [parents[0], parents[1].id, parents[2]],
+  })
   const { state, waitingFor } = await child.status()
   assert.deepEqual([state, waitingFor.reason], ['blocked', 'blocker'])
   for (const n of [2, 0, 1]) {
@@ -153,7 +155,9 @@ test('a retry of the blocker does not release what waits, its end does', async t
     },
   })
   const parent = await executor.enqueue(flaky)
-  const child = await executor.enqueue(defineTask({ name: 'child', handler: () => runs }), 1, { after: [parent] })
+  const child = await executor.enqueue(defineTask({ name: 'child', handler: () => runs }), 1, {
+    after: [parent],
+  })
   assert.equal(await child.result(), 3)
 })
 

@@ -30,7 +30,10 @@ function watched(concurrency) {
 test('total bounds a kind over everything', async t => {
   const { task, most } = watched({ total: 3 })
   const executor = open(t, { concurrency: 10 })
-  const handles = await executor.enqueueMany(task, numbers(60).map(() => 'g'))
+  const handles = await executor.enqueueMany(
+    task,
+    numbers(60).map(() => 'g'),
+  )
   await Promise.all(handles.map(handle => handle.result()))
   assert.equal(most.get('all'), 3)
 })
@@ -85,7 +88,10 @@ test('groups of equal priority take turns: a crowd does not delay one that comes
   assert.ok(order.indexOf('alone') <= 2, `alone came ${order.indexOf('alone')}`)
   assert.ok(order.indexOf('second') <= 4, `second came ${order.indexOf('second')}`)
   await Promise.all(crowd.map(handle => handle.result()))
-  assert.deepEqual(order.filter(input => typeof input === 'number'), numbers(2_000))
+  assert.deepEqual(
+    order.filter(input => typeof input === 'number'),
+    numbers(2_000),
+  )
 })
 
 test('a larger priority comes first, whatever the group', async t => {

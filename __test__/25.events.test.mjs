@@ -67,17 +67,23 @@ test('failed tells whether another attempt follows, and when', async t => {
   await assert.rejects(handle.result())
   await until(() => events.filter(([type]) => type === 'failed').length === 4)
   const failures = events.filter(([type]) => type === 'failed').map(([, event]) => event)
-  assert.deepEqual(failures.map(({ attempt, willRetry }) => [attempt, willRetry]), [
-    [1, true],
-    [2, false],
-    [1, true],
-    [2, false],
-  ])
+  assert.deepEqual(
+    failures.map(({ attempt, willRetry }) => [attempt, willRetry]),
+    [
+      [1, true],
+      [2, false],
+      [1, true],
+      [2, false],
+    ],
+  )
   assert.ok(failures[0].error instanceof RangeError)
   const [, , first, last] = failures
   for (const { error } of [first, last]) {
     assert.ok(error instanceof TaskError)
-    assert.deepEqual([error.code, error.message, error.cause.name, error.taskId], ['ERR_TASK_FAILED', 'no', 'RangeError', handle.id])
+    assert.deepEqual(
+      [error.code, error.message, error.cause.name, error.taskId],
+      ['ERR_TASK_FAILED', 'no', 'RangeError', handle.id],
+    )
   }
   assert.ok(first.retryAt instanceof Date && first.retryAt.getTime() >= first.at + 20)
   assert.equal(last.retryAt, undefined)
@@ -150,7 +156,9 @@ test('an error without listener crashes nobody', async t => {
 })
 
 test('a listener that throws is an uncaught error of its own, and no task notices', async t => {
-  const { stdout, code } = await runProgram(t, `
+  const { stdout, code } = await runProgram(
+    t,
+    `
     const caught = []
     process.on('uncaughtException', error => caught.push(error.message))
     const executor = new TaskExecutor()
@@ -163,7 +171,8 @@ test('a listener that throws is an uncaught error of its own, and no task notice
     const seen = [await executor.execute(() => 'fine'), await (await executor.enqueue(echo, 'fine too')).result()]
     await executor.onIdle()
     process.on('exit', () => console.log(JSON.stringify([seen, caught.filter(text => !/idle/.test(text)).sort()])))
-  `)
+  `,
+  )
   assert.equal(code, 0)
   assert.deepEqual(JSON.parse(stdout), [
     ['fine', 'fine too'],
@@ -172,11 +181,14 @@ test('a listener that throws is an uncaught error of its own, and no task notice
 })
 
 test('idle is told before the process ends, and a listener alone keeps none alive', async t => {
-  const { stdout, code } = await runProgram(t, `
+  const { stdout, code } = await runProgram(
+    t,
+    `
     const executor = new TaskExecutor()
     executor.on('idle', () => console.log('idle'))
     await executor.executeAll([() => {}, async () => {}])
-  `)
+  `,
+  )
   assert.equal(code, 0)
   assert.match(stdout, /idle/)
 })
@@ -249,73 +261,6 @@ test('once, off and prependListener are those of any emitter', async t => {
   executor.off('running', listener)
   await executor.execute(() => {})
   assert.deepEqual(seen, ['first', 'on', 'once', 'first', 'on', 'first'])
-})
-
-test('events() gives them as a stream, until its signal aborts', async t => {
-  const executor = open(t)
-  const aborts = new AbortController()
-  const stream = executor.events({ signal: aborts.signal })
-  const handle = await executor.enqueue(echo, 5)
-  const seen = []
-  for await (const event of stream) {
-    seen.push([event.type, event.id, event.output])
-    if (event.type === 'completed') aborts.abort()
-  }
-  assert.deepEqual(seen, [
-    ['waiting', handle.id, undefined],
-    ['running', handle.id, undefined],
-    ['completed', handle.id, 5],
-  ])
-  for await (const _ of executor.events({ signal: AbortSignal.abort() })) assert.fail('it gave one')
-})
-
-test('a loop over events() can be left, and a waiting one is woken by an abort or a close', async t => {
-  const executor = open(t)
-  await executor.execute(() => {})
-  const left = executor.events()
-  executor.execute(() => {})
-  for await (const event of left) {
-    assert.equal(event.type, 'running')
-    break
-  }
-  assert.deepEqual(await left.next(), { done: true, value: undefined })
-  const aborts = new AbortController()
-  const waiting = executor.events({ signal: aborts.signal }).next()
-  aborts.abort()
-  assert.equal((await within(waiting)).done, true)
-  const open2 = executor.events()
-  await executor.execute(() => {})
-  const rest = (async () => {
-    const types = []
-    for await (const event of open2) types.push(event.type)
-    return types
-  })()
-  await executor.close()
-  assert.deepEqual(await within(rest), ['running', 'completed'])
-})
-
-test('two who wait for the next event both get one', async t => {
-  const executor = open(t)
-  const stream = executor.events()
-  const both = [stream.next(), stream.next()]
-  await executor.execute(() => {})
-  assert.deepEqual((await within(Promise.all(both))).map(({ value }) => value.type), ['running', 'completed'])
-  await stream.return()
-})
-
-test('a stream that is not read loses the oldest, never memory', async t => {
-  const executor = open(t, { concurrency: 100 })
-  const stream = executor.events()
-  await executor.executeAll(numbers(8_000).map(n => () => n))
-  await stream.return
-  let [count, first] = [0, undefined]
-  for await (const event of stream) {
-    first ??= event
-    count += 1
-    if (event.output === 7_999) break
-  }
-  assert.equal(count, 10_000)
-  assert.notEqual(first.output, 0)
 })
 
 test('a loop that is blocked loses no task to its events', async t => {

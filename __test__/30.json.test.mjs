@@ -207,7 +207,13 @@ test('maxPayload counts bytes of JSON: at the limit it is taken, one more is ref
 test('bytes are not characters', async t => {
   const echo = defineTask({ name: 'echo', handler: input => input })
   const executor = open(t, { maxPayload: 100 })
-  for (const [char, fits] of [['\u00e9', 49], ['\u4efb', 32], ['\u{1f680}', 24], ['\n', 49], ['\ud800', 16]]) {
+  for (const [char, fits] of [
+    ['\u00e9', 49],
+    ['\u4efb', 32],
+    ['\u{1f680}', 24],
+    ['\n', 49],
+    ['\ud800', 16],
+  ]) {
     assert.equal(await (await executor.enqueue(echo, char.repeat(fits))).result(), char.repeat(fits))
     await assert.rejects(executor.enqueue(echo, char.repeat(fits + 1)), failure('ERR_PAYLOAD_SIZE'))
   }

@@ -51,7 +51,19 @@ const names = [
   'x'.repeat(128),
   '\u00e9'.repeat(64),
 ]
-const bad = ['', 'x'.repeat(129), '\u00e9'.repeat(65), 'a\u0000', 'a\nb', '\u007f', '\u2028', '\ud800', 5, null, {}]
+const bad = [
+  '',
+  'x'.repeat(129),
+  '\u00e9'.repeat(65),
+  'a\u0000',
+  'a\nb',
+  '\u007f',
+  '\u2028',
+  '\ud800',
+  5,
+  null,
+  {},
+]
 
 test('kinds: each name has its own handler', async t => {
   const tasks = names.map((name, at) => defineTask({ name, handler: (_, ctx) => [at, ctx.name] }))
@@ -124,7 +136,14 @@ test('keys: each is held on its own, in each queue', async t => {
   assert.equal(new Set(made.map(handle => handle.id)).size, made.length)
   for (const name of names) assert.equal((await enqueue(name, 'q')).created, false)
   // Queue and key are two things: no way of gluing them together makes one of another.
-  for (const [key, queue] of [['b:c', 'a'], ['c', 'a:b'], ['b/c', 'a'], ['c', 'a/b'], ['a', 'a'], ['aa', 'b']]) {
+  for (const [key, queue] of [
+    ['b:c', 'a'],
+    ['c', 'a:b'],
+    ['b/c', 'a'],
+    ['c', 'a/b'],
+    ['a', 'a'],
+    ['aa', 'b'],
+  ]) {
     assert.equal((await enqueue(key, `${queue}!`)).created, true)
   }
 })

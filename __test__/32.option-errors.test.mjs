@@ -58,7 +58,9 @@ test('an unknown option names the call, and what was meant', async t => {
   for (const [call, make] of Object.entries(calls)) {
     const [given, right] = meant[call]
     const error = await rejection(make(executor, { [given]: 1 }))
-    assert.ok(refusal(`"${given}" is not an option of ${call.split(' ')[0]}`, `did you mean "${right}"?`)(error))
+    assert.ok(
+      refusal(`"${given}" is not an option of ${call.split(' ')[0]}`, `did you mean "${right}"?`)(error),
+    )
     assert.equal(error.retryable, false)
   }
 })
@@ -159,18 +161,22 @@ test('the arguments that are no options', async t => {
     assert.ok(refusal('"id"')(await rejection(executor.get(wrong))))
     assert.throws(() => executor.register(wrong), refusal())
   }
-  assert.ok(refusal('enqueue() takes a task definition or its name; got function')(await rejection(executor.enqueue(noop))))
+  assert.ok(
+    refusal('enqueue() takes a task definition or its name; got function')(
+      await rejection(executor.enqueue(noop)),
+    ),
+  )
 })
 
 test('a mistake is told before anything happens', async t => {
   const executor = open(t)
   let runs = 0
-  const count = defineTask({ name: 'count', handler: () => void (runs += 1) })
+  const count = defineTask({ name: 'count', handler: () => ++runs })
   const wrong = { nonsense: 1 }
   await rejection(executor.execute(count, 1, wrong))
   await rejection(executor.enqueue(count, 1, wrong))
   await rejection(executor.enqueueMany(count, [1, 2], wrong))
-  await rejection(executor.executeAll([() => void (runs += 1)], wrong))
+  await rejection(executor.executeAll([() => ++runs], wrong))
   await executor.onIdle()
   assert.equal(runs, 0)
   assert.equal((await collect(executor.list())).length, 0)

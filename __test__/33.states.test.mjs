@@ -39,10 +39,15 @@ const always = {
   ref: async executor => assert.equal(executor.ref(), executor),
   unref: async executor => assert.equal(executor.unref(), executor),
   'unref and ref': async executor => assert.equal(executor.unref().ref(), executor),
-  on: async executor => assert.equal(executor.on('completed', () => {}), executor),
+  on: async executor =>
+    assert.equal(
+      executor.on('completed', () => {}),
+      executor,
+    ),
   events: async executor => assert.equal((await executor.events().return()).done, true),
   register: async executor => executor.register(echo),
-  'a wrong option': async executor => assert.equal((await rejection(executor.execute(() => {}, 5))).code, 'ERR_OPTION'),
+  'a wrong option': async executor =>
+    assert.equal((await rejection(executor.execute(() => {}, 5))).code, 'ERR_OPTION'),
 }
 
 const parked = { delay: '36500d' }
@@ -112,7 +117,7 @@ test('inside a handler, of a closure and of a stored task', async () => {
   for (const [method, [call, wanted]] of Object.entries(methods)) {
     const { executor, handle } = await prepared()
     assert.deepEqual(await within(executor.execute(() => call(executor, handle))), wanted, method)
-    const inner = defineTask({ name: 'inner', handler: async () => ((await call(executor, handle)) ?? null) })
+    const inner = defineTask({ name: 'inner', handler: async () => (await call(executor, handle)) ?? null })
     if (!method.startsWith('handle')) {
       assert.deepEqual(await within((await executor.enqueue(inner)).result()), wanted ?? null, method)
     }

@@ -70,7 +70,10 @@ test('a refused call leaves nothing behind: no id, no key, no blocker, no thrott
   const [first] = await executor.enqueueMany(echo, [1, 2])
   const options = { id: 'late', key: 'k', group: 'g', after: [first], metadata: { a: 'b' } }
   await assert.rejects(executor.enqueue(echo, 'late', options), failure('ERR_QUEUE_FULL'))
-  await assert.rejects(executor.enqueue(echo, 'late', { key: 't', throttle: '1h' }), failure('ERR_QUEUE_FULL'))
+  await assert.rejects(
+    executor.enqueue(echo, 'late', { key: 't', throttle: '1h' }),
+    failure('ERR_QUEUE_FULL'),
+  )
   await assert.rejects(executor.enqueueMany(echo, numbers(50)), failure('ERR_QUEUE_FULL'))
   assert.equal(await executor.get('late'), undefined)
   assert.deepEqual(await executor.counts().then(({ waiting, blocked }) => [waiting, blocked]), [2, 0])

@@ -2,7 +2,7 @@
 // work. A worker that goes is an event like any other: never the death of the process.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { TaskExecutor } from '../index.js'
 import { run } from './support/child.mjs'
@@ -18,19 +18,23 @@ const MODES = [
   ['until process.exit', 'exit', 3, 0.2],
 ]
 
-for (const [title, mode, code, share] of MODES) {
-  test(`workers end in every way, ${title}`, async () => {
+describe('workers end in every way', { concurrency: true }, () => {
+  for (const [title, mode, code, share] of MODES) test(title, rounds(mode, code, share))
+})
+
+function rounds(mode, code, share) {
+  return async () => {
     for (let left = Math.round(ROUNDS * share), seed = 1; left > 0; left -= PER_PROCESS, seed += 1) {
-      const rounds = Math.min(left, PER_PROCESS)
-      const result = await run('worker-rounds.mjs', [String(rounds), String(seed), mode])
+      const some = Math.min(left, PER_PROCESS)
+      const result = await run('worker-rounds.mjs', [String(some), String(seed), mode])
       assert.equal(result.signal, null, `seed ${seed}: ${result.stderr}`)
       assert.deepEqual(
         [result.code, result.lines],
-        [code, [`ended ${rounds * 3}`]],
+        [code, [`ended ${some * 3}`]],
         `seed ${seed}: ${result.stderr}`,
       )
     }
-  })
+  }
 }
 
 const PROGRAM = `

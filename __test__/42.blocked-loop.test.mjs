@@ -59,8 +59,7 @@ test('a timeout is settled while the loop is blocked', async t => {
   assert.ok(finishedAt < backAt, `settled ${finishedAt - backAt} ms after the loop came back`)
   assert.equal((await within(local)).code, 'ERR_TASK_TIMEOUT')
   await assert.rejects(within(handle.result()), failure('ERR_TASK_TIMEOUT'))
-  await until(() => abandoned.length === 1)
-  assert.deepEqual(abandoned, [handle.id])
+  await until(() => abandoned.includes(handle.id))
 })
 
 test('a task that is handed over to a blocked loop is not timed out before it begins', async t => {

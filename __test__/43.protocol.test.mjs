@@ -12,21 +12,21 @@ import { deferred, failure, never, open, rejection, until, within } from './supp
 const require = createRequire(import.meta.url)
 const { Lane } = require('../lib/lane.js')
 
-// The lane of an executor made by `make`: nothing public leads to it.
-function laneOf(make) {
-  const { updateHold } = Lane.prototype
+// An executor and its lane, to which nothing public leads.
+async function withLane(make) {
+  const { take } = Lane.prototype
   let lane
-  Lane.prototype.updateHold = function record() {
+  Lane.prototype.take = function record() {
     lane = this
-    return updateHold.call(this)
+    return take.call(this)
   }
-  const executor = make()
-  return executor
-    .execute(async () => {})
-    .then(() => {
-      Lane.prototype.updateHold = updateHold
-      return { executor, lane }
-    })
+  try {
+    const executor = make()
+    await executor.execute(async () => {})
+    return { executor, lane }
+  } finally {
+    Lane.prototype.take = take
+  }
 }
 
 test('a late end after a timeout is ignored, though its slot is wanted again', async t => {
@@ -153,7 +153,7 @@ test('a closure and each of its attempts run in the async context of execute', a
 })
 
 test('no user code runs while the words of a turn are read', async t => {
-  const { executor, lane } = await laneOf(() => open(t, { concurrency: 4, cancelGrace: 5 }))
+  const { executor, lane } = await withLane(() => open(t, { concurrency: 4, cancelGrace: 5 }))
   const seen = []
   const look = what => seen.push([what, lane.turning])
   executor.on('completed', () => look('event'))

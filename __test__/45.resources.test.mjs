@@ -17,11 +17,10 @@ for (const how of ['close', 'drop']) {
     const [, first] = seen
     const last = seen.at(-1)
     const text = JSON.stringify(seen)
-    // The last one or two may still stand in a frame of the program itself.
-    assert.ok(last.alive <= 3, text)
+    assert.ok(last.alive <= 2, text)
     assert.ok(Math.abs(last.threads - first.threads) <= 2, text)
     assert.ok(Math.abs(last.files - first.files) <= 2, text)
-    // Four more rounds of fifty: an engine that stayed would keep more than this by its arrays alone.
+    // Three more rounds of fifty: an engine that stayed would keep more than this by its arrays alone.
     assert.ok(last.rss - first.rss < 30, text)
   })
 }

@@ -37,7 +37,9 @@ class Events {
     // The listener is there only after this.
     if (name === 'idle') this.#wantsIdle = this.#executor.listenerCount('idle') + more > 0
     if (name === 'idle' && more > 0) queueMicrotask(() => this.busy())
-    const heard = [...STORED].some(word => this.#executor.listenerCount(word) + (word === name ? more : 0) > 0)
+    const heard = [...STORED].some(
+      word => this.#executor.listenerCount(word) + (word === name ? more : 0) > 0,
+    )
     this.#activate(heard || this.#iterators.size > 0)
   }
 
@@ -57,15 +59,17 @@ class Events {
 
   #awaitIdle() {
     // While closures run they decide whether the process stays; after the last of them the answer must not be missed.
-    this.#lane.stored.request({ op: 'idle' }, () => this.#lane.live === 0).then(
-      () => {
-        this.#idle = false
-        this.emit('idle')
-      },
-      () => {
-        this.#idle = false
-      },
-    )
+    this.#lane.stored
+      .request({ op: 'idle' }, () => this.#lane.live === 0)
+      .then(
+        () => {
+          this.#idle = false
+          this.emit('idle')
+        },
+        () => {
+          this.#idle = false
+        },
+      )
   }
 
   /** Events of stored tasks, from the engine. */

@@ -59,7 +59,9 @@ class TaskExecutor extends EventEmitter {
   }
 
   execute(task, ...rest) {
-    return typeof task === 'function' ? this.#execute(task, rest[0]) : this.#executeKind(task, rest[0], rest[1])
+    return typeof task === 'function'
+      ? this.#execute(task, rest[0])
+      : this.#executeKind(task, rest[0], rest[1])
   }
 
   #execute(work, given, call = 'execute()') {
@@ -71,7 +73,12 @@ class TaskExecutor extends EventEmitter {
     }
     if (this.#closing !== undefined) return Promise.reject(closedError())
     this.#events.busy()
-    const { priority = this.#options.priority, timeout = this.#options.timeout, retry = this.#options.retry, signal } = run
+    const {
+      priority = this.#options.priority,
+      timeout = this.#options.timeout,
+      retry = this.#options.retry,
+      signal,
+    } = run
     if (timeout === undefined && retry === undefined && signal === undefined && !this.#events.active) {
       return this.#lane.plain(work, priority, undefined)
     }
@@ -92,7 +99,18 @@ class TaskExecutor extends EventEmitter {
     const context = (task, number) => {
       const { lane, slot, attempt, maxAttempts } = task
       const { name } = kind
-      return new TaskContext(lane.stopped, slot, number, attempt, maxAttempts, name, NOTHING, undefined, 0, task)
+      return new TaskContext(
+        lane.stopped,
+        slot,
+        number,
+        attempt,
+        maxAttempts,
+        name,
+        NOTHING,
+        undefined,
+        0,
+        task,
+      )
     }
     const work = context => kind.handler(checked, context)
     const tell = this.#events.teller(kind.name, kind.queue)
@@ -180,9 +198,11 @@ class TaskExecutor extends EventEmitter {
   #kind(task, call) {
     const known = typeof task === 'string' ? this.#kinds.get(task) : this.#byDefinition.get(Object(task))
     if (known !== undefined) return known
-    if (typeof task === 'string') return this.#define(new Kind({ name: checkName(task, `task of ${call}`) }, this.#options))
+    if (typeof task === 'string')
+      return this.#define(new Kind({ name: checkName(task, `task of ${call}`) }, this.#options))
     if (typeof task !== 'object' || task === null) {
-      const taken = call === 'execute()' ? 'a function, a task definition or its name' : 'a task definition or its name'
+      const taken =
+        call === 'execute()' ? 'a function, a task definition or its name' : 'a task definition or its name'
       throw optionError(`${call} takes ${taken}; got ${describe(task)}`)
     }
     this.register(task)
@@ -291,7 +311,10 @@ class TaskExecutor extends EventEmitter {
     let next = cursor
     if (cursor !== undefined) await this.#status(cursor)
     while (left > 0) {
-      const page = await this.#ask({ op: 'list', filter: { ...filter, limit: Math.min(left, 100), cursor: next } })
+      const page = await this.#ask({
+        op: 'list',
+        filter: { ...filter, limit: Math.min(left, 100), cursor: next },
+      })
       for (const record of page.records) yield information(record)
       left -= page.records.length
       next = page.cursor

@@ -7,7 +7,7 @@
 // only that it has ended after all; the slot is given back when the engine and the shim are both done with it.
 
 const { AsyncResource } = require('node:async_hooks')
-const { RunContext, closedError, isSnooze, localId } = require('./context')
+const { RunContext, isSnooze, localId } = require('./context')
 const { TaskError, describeFailure, isTaskError } = require('./errors')
 const { join, leave } = require('./signals')
 const { toMillis } = require('./duration')
@@ -109,7 +109,7 @@ class Guarded {
         return lane.release(slot)
       case Ready.CLOSED:
         if (this.context !== undefined) {
-          this.settle(this.abandon(closedError()), true)
+          this.settle(this.abandon(lane.refusal), true)
           return lane.release(slot)
         }
     }
@@ -194,7 +194,7 @@ class Guarded {
   refuse(verdict) {
     const { lane, slot } = this
     if (verdict === Ready.FAIL) this.settle(this.error, true)
-    if (verdict === Ready.CLOSED) this.settle(closedError(), true)
+    if (verdict === Ready.CLOSED) this.settle(lane.refusal, true)
     lane.release(slot)
   }
 

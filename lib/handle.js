@@ -47,7 +47,9 @@ class TaskHandle {
   }
 
   cancel(reason = undefined) {
-    return this.#executor.amend(this.id, { cancel: reason === undefined ? 'on request' : checkName(reason, 'reason') })
+    return this.#executor.amend(this.id, {
+      cancel: reason === undefined ? 'on request' : checkName(reason, 'reason'),
+    })
   }
 
   retry() {

@@ -53,6 +53,7 @@ class Lane {
     this.since = 0
     this.hold = hold
     this.holds = false
+    this.refused = undefined
     this.awaited = false
     this.arm = resolve => {
       this.gates[this.arming] = resolve
@@ -92,11 +93,17 @@ class Lane {
     }
   }
 
+  /** Why nothing runs any more: one error for all, since thousands may wait when the executor closes. */
+  get refusal() {
+    this.refused ??= closedError()
+    return this.refused
+  }
+
   enter(slot, word) {
     // A word after the start can only say that the engine has closed.
     if (word !== Ready.START || (this.early.size > 0 && this.early.has(slot))) {
       this.release(slot)
-      throw closedError()
+      throw this.refusal
     }
     const context = new RunContext(this.stopped, slot, this.runs[slot], 1, 1)
     this.contexts[slot] = context
@@ -324,7 +331,7 @@ class Lane {
   }
 
   abortAll() {
-    const reason = closedError()
+    const reason = this.refusal
     for (const context of this.contexts) {
       if (context !== undefined) RunContext.abort(context, reason)
     }

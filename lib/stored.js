@@ -206,7 +206,8 @@ class Stored {
   /** A reply, an acknowledgement or an outcome is on its way that must not be missed. */
   get isAwaited() {
     if (this.batches.size > 0) return true
-    for (const { holds } of this.requests.values()) if (typeof holds === 'function' ? holds() : holds) return true
+    for (const { holds } of this.requests.values())
+      if (typeof holds === 'function' ? holds() : holds) return true
     return false
   }
 

@@ -2,11 +2,12 @@
 // Works on a copy of the sources below the build folder; the mutants are in tests/mutants.
 
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import engine from '../tests/mutants/engine.mjs'
 import store from '../tests/mutants/store.mjs'
 import { giveUp, root } from './process.mjs'
+import { filesBelow } from './sources.mjs'
 
 const target = process.env.CARGO_TARGET_DIR || join(root, 'target')
 const copy = join(target, 'mutants')
@@ -79,10 +80,14 @@ function fate({ name, test }) {
   }
 }
 
+/** Breaks the one place that a mutant is about, and returns what mends it. */
 function mutate({ name, file, from, to }) {
-  const path = join(copy, file)
-  const text = readFileSync(path, 'utf8')
-  if (text.split(from).length !== 2) giveUp(`"${name}" does not apply: ${file} has to hold once\n${from}`)
+  const paths = filesBelow(copy, ['tests']).filter(path => `${path}/`.startsWith(`${file}/`))
+  const texts = paths.map(path => [join(copy, path), readFileSync(join(copy, path), 'utf8')])
+  const [[path, text] = [], ...others] = texts.filter(([, text]) => text.includes(from))
+  if (others.length > 0 || text?.split(from).length !== 2) {
+    giveUp(`"${name}" does not apply: this has to be in ${file} once:\n${from}`)
+  }
   writeFileSync(
     path,
     text.replace(from, () => to),
@@ -94,7 +99,8 @@ const wanted = process.argv[2] ?? ''
 const mutants = [...store, ...engine].filter(({ name }) => name.includes(wanted))
 if (mutants.length === 0) giveUp(`no mutant has "${wanted}" in its name`)
 makeCopy()
-for (const { file } of mutants) if (!existsSync(join(copy, file))) giveUp(`${file} is not there`)
+// All have to apply, before time is spent on any.
+for (const mutant of mutants) mutate(mutant)()
 for (const test of TESTS) {
   const noticed = failure(test, 'the unchanged source')
   if (noticed) giveUp(`the unchanged source fails: ${noticed}`)

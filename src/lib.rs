@@ -72,8 +72,6 @@
 
 mod api;
 #[cfg(feature = "napi")]
-// Node calls it, and in a test build there is none.
-#[cfg_attr(test, allow(dead_code))]
 mod binding;
 pub mod dispatch;
 pub mod engine;

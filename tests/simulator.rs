@@ -3,8 +3,12 @@
 //! `SEED=7 cargo test --test simulator` plays one world, `SEEDS=1000` so many. Without either as many as fit
 //! into a test run are played. A failure names its seed.
 
+#[path = "sim/deeds.rs"]
+mod deeds;
 #[path = "sim/dice.rs"]
 mod dice;
+#[path = "sim/judge.rs"]
+mod judge;
 #[path = "sim/node.rs"]
 mod node;
 #[path = "sim/truth.rs"]

@@ -110,6 +110,8 @@ impl TaskExecutor {
     ///
     /// The others go on after a failure: all tasks are run. Dropping this future cancels those that have not
     /// ended.
+    ///
+    /// It takes a `Vec`, and nothing more general, so that a `collect()` just before knows what to make.
     pub async fn execute_all(&self, tasks: Vec<Task>) -> Result<Vec<TaskOutput>, TaskError> {
         let waiting = self.submit(tasks)?.into_iter().enumerate();
         let mut outputs: Vec<Option<TaskOutput>> = vec![None; waiting.len()];

@@ -112,7 +112,7 @@ impl Lane {
     /// The handler of a run has ended.
     pub fn ended(&mut self, core: &mut Core, run: &Run, ended: Ended, now: Millis, deeds: &mut Vec<Deed>) {
         let slot = run.slot;
-        if !core.finish_local(slot, run.number) {
+        if !core.finish_local(slot, run.number, now) {
             return core.late_end();
         }
         let Some(entry) = self.entry(slot) else { return core.done(slot, Done::Failed, now) };

@@ -102,7 +102,7 @@ impl Session {
     /// The handler of a closure's run has ended and its outcome will be reported; false if the engine has
     /// ended the run before, and a word says so soon.
     pub fn finish(&self, slot: u32, run: u32) -> bool {
-        self.engine.core().finish_local(slot, run)
+        self.engine.core().finish_local(slot, run, self.engine.now())
     }
 
     /// What `ctx.cancelled` says.

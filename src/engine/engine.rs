@@ -156,6 +156,10 @@ impl Engine {
     /// Those who wait for quiet should look again.
     pub fn calm(&self) {
         self.shared.calm.notify_waiters();
+        if self.is_closing() {
+            // That was what the close has waited for.
+            self.nudge();
+        }
     }
 
     /// Pushes tasks; each `Push` is all or nothing. Batches are worked off in order.

@@ -76,6 +76,8 @@ pub(super) struct LocalRun {
     failures: u32,
     timeout: Option<Millis>,
     first_at: Millis,
+    /// When the attempt that has begun times out.
+    ends_at: Millis,
     arrival: u64,
     /// A timer of this run is set.
     armed: bool,
@@ -126,6 +128,7 @@ impl Core {
             failures: 0,
             timeout: task.timeout,
             first_at: Millis::MAX,
+            ends_at: Millis::MAX,
             arrival: 0,
             armed: false,
         };
@@ -160,16 +163,25 @@ impl Core {
         run.phase = Phase::Begun;
         if let Some(timeout) = run.timeout {
             // One more: `now` was cut down to whole milliseconds, and no timeout may come early.
-            self.arm_local(slot, now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot));
+            run.ends_at = now.saturating_add(timeout).saturating_add(1);
+            let ends_at = run.ends_at;
+            self.arm_local(slot, ends_at, Alarm::Timeout(slot));
         }
         true
     }
 
     /// The handler of this run has ended and its outcome will be reported; false if the run had been ended
-    /// here before, and a word about it is on its way.
-    pub fn finish_local(&mut self, slot: u32, number: u32) -> bool {
+    /// here before, or has had its time, and a word about it is on its way.
+    pub fn finish_local(&mut self, slot: u32, number: u32, now: Millis) -> bool {
         let run = self.local.get_mut(slot as usize).filter(|run| run.run == number && run.is_running());
         let Some(run) = run else { return false };
+        if run.phase == Phase::Begun && run.ends_at < now {
+            // The timer is late, the timeout is not.
+            let stamp = run.stamp;
+            self.drop_timer();
+            self.local_timeout(slot, stamp, now);
+            return false;
+        }
         // A run that was asked to stop gets no other attempt, whatever is reported: it stays as it is.
         if run.phase != Phase::Stopping {
             run.phase = Phase::Finished;

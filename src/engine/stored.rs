@@ -210,7 +210,12 @@ impl Core {
             return false;
         };
         let stop = run.stop.clone().filter(|_| run.phase == Phase::Stopping);
-        let outcome = stop.map_or(outcome, Outcome::Cancelled);
+        let is_late = |timeout| run.phase == Phase::Begun && now - run.started_at > timeout + 1;
+        // The timer may be late, the timeout is not.
+        let outcome = match run.claimed.spec.timeout {
+            Some(timeout) if is_late(timeout) => Outcome::Timeout,
+            _ => stop.map_or(outcome, Outcome::Cancelled),
+        };
         self.stored.pace.ended(now);
         self.end_stored(slot, &outcome, now);
         true

@@ -59,7 +59,7 @@ pub trait Store: Send + Sync + 'static {
     /// The records with these ids, in that order.
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Record>>>;
 
-    /// A page of records, newest first. A cursor that this store has not made is an error.
+    /// A page of records, newest first. A cursor that is neither of this store nor the id of a task is an error.
     fn list(&self, query: Query) -> Answer<'_, Page>;
 
     /// How many tasks are in each state, of one queue or of all.

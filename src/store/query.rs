@@ -31,7 +31,7 @@ pub struct Query {
     pub filter: Filter,
     /// At most so many.
     pub limit: usize,
-    /// Where the page before ended.
+    /// Where the page before ended: what it said, or the id of its last task.
     pub cursor: Option<Arc<str>>,
 }
 

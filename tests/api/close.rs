@@ -124,6 +124,38 @@ async fn what_does_not_end_is_dropped_at_the_end_of_the_grace() {
 }
 
 #[tokio::test]
+async fn stored_handlers_are_told_and_dropped_as_well() {
+    let executor = TaskExecutor::builder().grace_period(Duration::from_millis(60)).build().unwrap();
+    let (events, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    struct Tells(&'static str, tokio::sync::mpsc::UnboundedSender<&'static str>);
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            let _ = self.1.send(self.0);
+        }
+    }
+    let handler = move |_: (), context: TaskContext| {
+        let (begun, told) = (Tells("begun", events.clone()), Tells("told", events.clone()));
+        let dropped = Tells("dropped", events.clone());
+        async move {
+            drop(begun);
+            context.stopped().await;
+            drop(told);
+            std::future::pending::<()>().await;
+            drop(dropped);
+            Ok::<_, TaskError>(())
+        }
+    };
+    executor.register("endless", handler).unwrap();
+    let handle = executor.enqueue("endless", ()).await.unwrap();
+    assert_eq!(ends(seen.recv()).await, Some("begun"));
+    ends(executor.close()).await;
+    assert_eq!(ends(seen.recv()).await, Some("told"));
+    assert_eq!(ends(seen.recv()).await, Some("dropped"));
+    assert_eq!(ends(seen.recv()).await, None, "a closed executor has let go of its handlers");
+    assert_eq!(code(ends(handle.result()).await), "ERR_EXECUTOR_CLOSED");
+}
+
+#[tokio::test]
 async fn a_handler_may_close_its_executor() {
     let executor = TaskExecutor::builder().grace_period(Duration::from_millis(50)).build().unwrap();
     let inner = executor.clone();

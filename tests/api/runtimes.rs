@@ -128,16 +128,13 @@ fn threads() -> usize {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn many_executors_need_no_more_threads_than_one() {
+fn many_executors_share_their_threads() {
     let work = || {
         let executor = TaskExecutor::new();
         let task = Task::builder().handler(async { 1 }).build();
         assert_eq!(block_on(executor.execute(task)).unwrap().to_string(), "1");
         executor
     };
-    drop(work());
-    let before = threads();
-    assert!(before > 0, "they are not named as this test believes");
     let held: Vec<_> = (0..100).map(|_| work()).collect();
     for n in 0..200 {
         let executor = work();
@@ -145,7 +142,9 @@ fn many_executors_need_no_more_threads_than_one() {
             block_on(executor.close());
         }
     }
-    assert_eq!(threads(), before);
+    // Two for the engines, and one a processor for handlers.
+    let most = 2 + std::thread::available_parallelism().map_or(1, usize::from);
+    assert!((3..=most).contains(&threads()), "{} threads, at most {most} were expected", threads());
     drop(held);
 }
 
@@ -156,7 +155,7 @@ async fn an_executor_that_is_dropped_leaves_no_task_behind() {
     for _ in 0..50 {
         let executor = TaskExecutor::new();
         executor
-            .register("endless", async |_: ()| Ok::<(), TaskError>(std::future::pending().await))
+            .register("endless", async |_: ()| std::future::pending::<Result<(), TaskError>>().await)
             .unwrap();
         ends(executor.enqueue("endless", ()).into_future()).await.unwrap();
     }

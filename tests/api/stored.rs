@@ -138,7 +138,9 @@ async fn cancel_waiting_and_running() {
         async move { Ok::<_, TaskError>(context.stopped().await.to_string()) }
     };
     executor.register("heeds", heeds).unwrap();
-    executor.register("heedless", async |_: ()| Ok::<(), TaskError>(std::future::pending().await)).unwrap();
+    executor
+        .register("heedless", async |_: ()| std::future::pending::<Result<(), TaskError>>().await)
+        .unwrap();
     let running = ends(executor.enqueue("heeds", ()).into_future()).await.unwrap();
     until(|| begun.load(Ordering::SeqCst)).await;
     let waiting = ends(executor.enqueue("heeds", ()).into_future()).await.unwrap();

@@ -38,36 +38,36 @@ pub struct Node {
     pub frozen_until: Millis,
     pub blocked_until: Millis,
     pub ended: Vec<End>,
-    born: Millis,
-    handlers: Vec<Handler>,
+    pub born: Millis,
+    pub handlers: Vec<Handler>,
     /// Claims that were heard of, whose handlers have not begun and that have not been given back.
-    unbegun: Vec<(TaskId, u64)>,
-    beat_at: Millis,
+    pub unbegun: Vec<(TaskId, u64)>,
+    pub beat_at: Millis,
     /// No call of the store before, after one has failed.
-    retry_at: Millis,
-    look_at: Option<Millis>,
+    pub retry_at: Millis,
+    pub look_at: Option<Millis>,
     /// Since when its host has not answered.
-    called_at: Option<Millis>,
-    seen: u64,
+    pub called_at: Option<Millis>,
+    pub seen: u64,
     /// Queues that it knows to be paused: in which of their pauses, and since when it knows.
-    paused: BTreeMap<Name, (u64, Millis)>,
+    pub paused: BTreeMap<Name, (u64, Millis)>,
     /// The step on its way, with the spawned tasks that handlers have added.
-    step: Option<Arc<Advance>>,
-    concurrency: usize,
+    pub step: Option<Arc<Advance>>,
+    pub concurrency: usize,
 }
 
 /// A handler that has begun. One that is abandoned goes on until it ends.
 #[derive(Debug)]
-struct Handler {
-    start: Start,
-    epoch: u64,
-    begun_at: Millis,
+pub struct Handler {
+    pub start: Start,
+    pub epoch: u64,
+    pub begun_at: Millis,
     /// `None`: never.
-    end_at: Option<Millis>,
-    outcome: Outcome,
+    pub end_at: Option<Millis>,
+    pub outcome: Outcome,
     /// Ends soon after it was asked to.
-    obeys: bool,
-    stopped: Option<(Stop, Millis)>,
+    pub obeys: bool,
+    pub stopped: Option<(Stop, Millis)>,
 }
 
 fn answer<T>(answer: Answer<'_, T>) -> Result<T, StoreError> {
@@ -330,44 +330,6 @@ impl Node {
         self.core.tick(now);
     }
 
-    /// No attempt outlives its timeout unnoticed while its node is awake.
-    fn judge_times(&self, at: Millis) -> Result<(), String> {
-        let late = |handler: &&Handler| {
-            let limit = handler.start.spec.timeout.unwrap_or(Millis::MAX);
-            handler.is_current() && at > handler.begun_at.saturating_add(limit).saturating_add(1)
-        };
-        // A blocked host hears of it when it comes back.
-        match self.handlers.iter().find(late).filter(|_| at >= self.blocked_until) {
-            Some(handler) => {
-                Err(format!("{} has outlived its timeout on {}", handler.start.spec.id, self.name))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// No handler goes on as if nothing had happened whose run this very node has settled: whoever runs the
-    /// task next would overlap with it. What others have settled as lost is another matter. And no run is held
-    /// for a handler that does not stop, or for a host that hangs.
-    fn judge_claims(&self, around: &Around<'_>) -> Result<(), String> {
-        let (at, name) = (around.at, &self.name);
-        let listens = at >= self.blocked_until;
-        let hangs = self.called_at.is_some_and(|called_at| at > called_at + STALL_LIMIT + 1);
-        let book = around.truth.book();
-        for handler in &self.handlers {
-            let claim = book.claims.get(&handler.epoch).ok_or("a handler runs without a claim")?;
-            let (id, end) = (&claim.id, claim.end);
-            if listens && handler.is_current() && claim.ended_by.as_ref() == Some(name) {
-                return Err(format!("{name} has settled {id} ({end:?}) and its handler goes on"));
-            }
-            let stopped_at = handler.stopped.as_ref().map_or(Millis::MAX - CANCEL_GRACE - 1, |(_, at)| *at);
-            // Its store has heard of it, unless it is failing.
-            if end.is_none() && at >= self.retry_at && (hangs || at > stopped_at + CANCEL_GRACE + 1) {
-                return Err(format!("{name} holds {id}, which does not stop"));
-            }
-        }
-        Ok(())
-    }
-
     /// Handlers that were given up end at last.
     pub fn calm_down(&mut self, at: Millis) {
         self.frozen_until = 0;
@@ -380,7 +342,7 @@ impl Node {
 
 impl Handler {
     /// Nobody has told it to stop.
-    fn is_current(&self) -> bool {
+    pub fn is_current(&self) -> bool {
         self.stopped.is_none()
     }
 }

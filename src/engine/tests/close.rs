@@ -45,7 +45,7 @@ fn what_outlives_the_grace_is_given_up() {
     core.close(0, 100);
     core.tick(100);
     assert_eq!(words(&mut core), [Start(0), Start(1), Closed(0), Closed(1), End]);
-    assert!(!core.finish_local(0, 1));
+    assert!(!core.finish_local(0, 1, 101));
     core.done(0, Done::Ok, 101);
     core.done(1, Done::Ok, 101);
     assert_eq!((core.local_live(), core.holds_process(101)), (0, false));

@@ -37,7 +37,7 @@ fn a_begun_attempt_times_out_once_and_never_early() {
     assert_eq!(words(&mut core), [Timeout(0), Start(1)]);
     assert_eq!(core.abandoned(), 1);
     // What its handler does later is only its end.
-    assert!(!core.finish_local(0, 1));
+    assert!(!core.finish_local(0, 1, 120));
     core.done(0, Done::Ok, 120);
     core.late_end();
     assert_eq!((core.abandoned(), core.local_live()), (0, 1));
@@ -60,19 +60,35 @@ fn an_attempt_that_has_not_begun_does_not_time_out() {
 }
 
 #[test]
+fn a_handler_that_has_had_its_time_is_late_even_if_the_timer_is_later() {
+    let mut core = core(1);
+    run(&mut core, timed(0, 10), 0);
+    assert!(core.begin_local(0, 1, 0));
+    assert!(!core.finish_local(0, 1, 12));
+    assert_eq!(words(&mut core), [Timeout(0)]);
+    assert_eq!(core.abandoned(), 1);
+    core.late_end();
+    core.tick(100);
+    assert_eq!((words(&mut core), core.abandoned(), core.local_live()), (vec![], 0, 0));
+    run(&mut core, timed(0, 10), 100);
+    assert!(core.begin_local(0, 2, 100));
+    assert!(core.finish_local(0, 2, 111), "in time, as far as whole milliseconds can tell");
+}
+
+#[test]
 fn after_its_end_nothing_but_a_close_ends_a_run() {
     let mut core = core(1);
     run(&mut core, timed(0, 10), 0);
     assert!(core.begin_local(0, 1, 0));
-    assert!(!core.finish_local(0, 2), "another run");
-    assert!(core.finish_local(0, 1));
+    assert!(!core.finish_local(0, 2, 0), "another run");
+    assert!(core.finish_local(0, 1, 0));
     core.tick(1_000);
     core.withdraw(0, 1_000);
     core.tick(5_000);
     assert_eq!((words(&mut core), core.abandoned()), (vec![], 0));
     core.done(0, Done::Ok, 5_000);
     assert_eq!(core.local_live(), 0);
-    assert!(!core.finish_local(0, 1));
+    assert!(!core.finish_local(0, 1, 5_000));
 }
 
 #[test]
@@ -158,7 +174,7 @@ fn a_running_task_that_is_withdrawn_ends_with_its_handler_or_is_given_up() {
     assert!(core.begin_local(0, 1, 0));
     core.withdraw(0, 10);
     assert!(core.is_stopped_local(0, 1));
-    assert!(core.finish_local(0, 1));
+    assert!(core.finish_local(0, 1, 20));
     core.done(0, failed(), 20);
     core.tick(5_000);
     assert_eq!((words(&mut core), core.is_quiet()), (vec![], true), "no retry, no timeout, no grace");
@@ -172,7 +188,7 @@ fn a_running_task_that_is_withdrawn_ends_with_its_handler_or_is_given_up() {
     core.tick(5_061);
     assert_eq!(words(&mut core), [Abandon(0), Start(1)]);
     assert_eq!(core.abandoned(), 1);
-    assert!(!core.finish_local(0, 2));
+    assert!(!core.finish_local(0, 2, 10_000));
     core.tick(10_000);
     assert_eq!(words(&mut core), [], "its timeout means nothing any more");
 }
@@ -234,7 +250,7 @@ fn only_a_timer_that_means_something_holds_the_process() {
     assert!(!core.holds_process(0), "nothing can happen by itself");
     assert!(core.begin_local(0, 1, 0));
     assert!(core.holds_process(0));
-    assert!(core.finish_local(0, 1));
+    assert!(core.finish_local(0, 1, 1));
     core.done(0, Done::Ok, 1);
     run(&mut core, local(1), 1);
     assert!(!core.holds_process(1));

@@ -88,7 +88,8 @@ pub async fn a_blocker_that_stands_for_another_task_is_that_task(on: &Stage) {
 pub async fn replace_cancels_a_waiting_holder(on: &Stage) {
     on.add(keyed("old", Conflict::Ignore)).await;
     on.add(after("child", &["old"])).await;
-    on.add(keyed("new", Conflict::Replace)).await;
+    let pushed = on.push(vec![keyed("new", Conflict::Replace)]).await.remove(0);
+    assert_eq!((pushed.created, pushed.ousted), (true, Some(id("old"))), "it says which");
     assert_eq!(on.fate(&id("old")).await, (State::Cancelled, Some(Cause::Supersede)));
     assert!(on.get(&id("old")).await.status.cancel.is_some(), "it says why");
     assert_eq!(on.fate(&id("child")).await, (State::Cancelled, Some(Cause::Block)));
@@ -98,7 +99,8 @@ pub async fn replace_cancels_a_waiting_holder(on: &Stage) {
 pub async fn replace_takes_the_key_of_a_running_holder_and_waits_for_it(on: &Stage) {
     on.add(keyed("old", Conflict::Ignore)).await;
     let old = on.claim_one("a").await;
-    on.add(keyed("new", Conflict::Replace)).await;
+    let pushed = on.push(vec![keyed("new", Conflict::Replace)]).await.remove(0);
+    assert_eq!((pushed.created, pushed.ousted), (true, None), "a run goes on");
     assert_eq!(on.counts().await.of(View::Blocked), 1);
     assert!(on.claim("b", 9).await.is_empty());
     assert_eq!(on.push(vec![keyed("third", Conflict::Ignore)]).await[0].id, id("new"), "it holds the key");

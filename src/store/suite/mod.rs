@@ -234,7 +234,7 @@ macro_rules! store_checks {
                 records_come_in_the_order_of_their_ids,
                 a_list_has_all_tasks_once_newest_first,
                 a_list_goes_on_where_it_was_while_tasks_come_and_go,
-                a_foreign_cursor_is_an_error, filters_pick_states,
+                the_id_of_a_task_is_a_cursor_too, a_foreign_cursor_is_an_error, filters_pick_states,
                 filters_pick_queues_kinds_groups_and_times,
                 a_search_looks_at_names_inputs_and_errors_in_any_case,
                 counts_are_those_of_the_tasks,

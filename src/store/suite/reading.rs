@@ -51,6 +51,16 @@ pub async fn a_list_goes_on_where_it_was_while_tasks_come_and_go(on: &Stage) {
     assert_eq!(rest, ["task-5", "task-4", "task-2", "task-1", "task-0"]);
 }
 
+pub async fn the_id_of_a_task_is_a_cursor_too(on: &Stage) {
+    on.push(specs("task", 5)).await;
+    let query = Query { limit: 2, cursor: Some("task-3".into()), ..Query::default() };
+    let page = on.list(query).await;
+    let found: Vec<_> = page.records.iter().map(|record| record.spec.id.as_str()).collect();
+    assert_eq!(found, ["task-2", "task-1"]);
+    let query = Query { limit: 2, cursor: page.cursor, ..Query::default() };
+    assert_eq!(on.list(query).await.records[0].spec.id, id("task-0"));
+}
+
 pub async fn a_foreign_cursor_is_an_error(on: &Stage) {
     on.push(specs("task", 3)).await;
     for cursor in ["", "nonsense", "-1", "1 OR 1=1"] {
