@@ -147,16 +147,16 @@ test('debounce: the newest input wins, and the start waits for quiet', async t =
   let last
   let handle
   for (const input of ['a', 'b', 'c']) {
-    handle = await executor.enqueue(note, input, { key, debounce: 80 })
     last = performance.now()
+    handle = await executor.enqueue(note, input, { key, debounce: 80 })
     await sleep(10)
   }
   assert.equal(handle.created, false)
   await handle.result()
   assert.equal(starts.length, 1)
   assert.equal(starts[0][0], 'c')
-  // The engine's own clock counts whole milliseconds, and the call was made before it was answered.
-  assert.ok(starts[0][1] - last >= 70, `${starts[0][1] - last}`)
+  // The clocks of the store and of this test count in different ways.
+  assert.ok(starts[0][1] - last >= 78, `${starts[0][1] - last}`)
   assert.equal((await handle.status()).input, 'c')
   const next = await executor.enqueue(note, 'd', { key, debounce: 10 })
   assert.equal(next.created, true)
@@ -183,8 +183,8 @@ test('debounce: maxWait bounds it, ten times the wait where nothing is said', as
 
 test('throttle: the first wins, what comes in its time gives that task, ended or not', async t => {
   const executor = open(t)
-  const first = await executor.enqueue(echo, 1, { key, throttle: 150 })
   const since = performance.now()
+  const first = await executor.enqueue(echo, 1, { key, throttle: 150 })
   assert.equal(await first.result(), 1)
   const second = await executor.enqueue(echo, 2, { key, throttle: 150 })
   assert.deepEqual([second.id, second.created], [first.id, false])
@@ -193,6 +193,6 @@ test('throttle: the first wins, what comes in its time gives that task, ended or
     const handle = await executor.enqueue(echo, 3, { key, throttle: 150 })
     return handle.created && handle
   })
-  assert.ok(performance.now() - since >= 140)
+  assert.ok(performance.now() - since >= 148)
   assert.equal(await third.result(), 3)
 })

@@ -93,12 +93,26 @@ test('a handler that hangs holds nothing up', async () => {
   assert.deepEqual(await within(codes), Array(3).fill(CLOSED))
 })
 
-test('a grace of zero ends it now', async () => {
-  const executor = new TaskExecutor()
-  const hung = executor.execute(never, { timeout: '1h' })
-  await nextLoop()
+test('a grace of zero ends it now, and signals abort all the same', async () => {
+  const executor = new TaskExecutor({ concurrency: 3 })
+  const signals = []
+  const hang = ctx => {
+    signals.push(ctx.signal)
+    return never()
+  }
+  const task = defineTask({ name: 'task', handler: (_, ctx) => hang(ctx) })
+  const handle = await executor.enqueue(task)
+  const result = rejection(handle.result())
+  executor.execute(hang)
+  const hung = rejection(executor.execute(hang, { timeout: '1h' }))
+  await until(() => signals.length === 3)
   await closeInTime(executor, 0)
-  assert.equal((await rejection(within(hung))).code, CLOSED)
+  assert.deepEqual([(await within(hung)).code, (await within(result)).code], [CLOSED, CLOSED])
+  await until(() => signals.every(signal => signal.aborted))
+  assert.deepEqual(
+    signals.map(signal => signal.reason.code),
+    [CLOSED, CLOSED, CLOSED],
+  )
 })
 
 test('inside a handler', async () => {

@@ -66,10 +66,10 @@ test('a task that is handed over to a blocked loop is not timed out before it be
   const block = defineTask({
     name: 'block',
     async handler() {
-      blockLoop(200)
+      blockLoop(500)
     },
   })
-  const quick = defineTask({ name: 'quick', timeout: 20, handler: async (_, ctx) => ctx.attempt })
+  const quick = defineTask({ name: 'quick', timeout: 150, handler: async (_, ctx) => ctx.attempt })
   const executor = open(t, { tasks: [block, quick], concurrency: 2 })
   const blocking = await executor.enqueue(block, undefined, { priority: 1 })
   const behind = await executor.enqueueMany(quick, Array.from({ length: 10 }))

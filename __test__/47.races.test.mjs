@@ -43,10 +43,10 @@ test('an attempt that blocks past its timeout is followed by one other, whose en
     const retried = executor.execute(
       ctx => {
         seen.push(ctx.attempt)
-        if (ctx.attempt === 1) blockLoop(30)
+        if (ctx.attempt === 1) blockLoop(300)
         return ctx.attempt
       },
-      { timeout: 10, retry: { attempts: 2, base, jitter: 'none' } },
+      { timeout: 200, retry: { attempts: 2, base, jitter: 'none' } },
     )
     const others = Array.from({ length: 20 }, (_, at) => executor.execute(async () => at))
     assert.equal(await within(retried), 2)
@@ -65,11 +65,11 @@ test('a run that was started several times while the loop was blocked runs once,
       if (runs === 1) throw new Error('once')
       return runs
     },
-    { timeout: 20, retry: { attempts: 5, base: 5, jitter: 'none' } },
+    { timeout: 200, retry: { attempts: 5, base: 5, jitter: 'none' } },
   )
   // The backoff ends while the loop is blocked, and so does the time that a run may take to begin, again and again.
   await until(() => runs === 1)
-  blockLoop(150)
+  blockLoop(500)
   assert.equal(await within(retried), 2)
   let running = 0
   let most = 0

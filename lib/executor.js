@@ -46,8 +46,7 @@ class TaskExecutor extends EventEmitter {
       amend: async (id, change) => (await this.#ask({ op: 'amend', ids: [id], change })) === 1,
     }
     this.register(...(checked.tasks ?? []))
-    checked.signal?.addEventListener('abort', () => this.close(), { once: true })
-    if (checked.signal?.aborted) this.close()
+    if (checked.signal !== undefined) closeOnAbort(checked.signal, new WeakRef(this))
   }
 
   static withPersistence(persistence) {
@@ -355,6 +354,12 @@ class TaskExecutor extends EventEmitter {
   #requireOpen() {
     if (this.#closing !== undefined) throw closedError()
   }
+}
+
+// A signal that outlives its executors must not keep them alive.
+function closeOnAbort(signal, weak) {
+  if (signal.aborted) weak.deref().close()
+  else signal.addEventListener('abort', () => weak.deref()?.close(), { once: true })
 }
 
 function closuresOf(tasks) {

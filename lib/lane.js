@@ -311,8 +311,9 @@ class Lane {
       case Ready.MAIL:
         return this.stored.fetch()
       case Ready.RETRY:
-      case Ready.END:
         return false
+      // Handlers that go on after the end are told too, also where the grace was too short for a warning.
+      case Ready.END:
       case Ready.ABORT_ALL:
         this.later(() => this.abortAll())
         return false
@@ -326,6 +327,8 @@ class Lane {
 
   // A plain closure that the engine gives up: its promise stays with its own function.
   giveUp(slot) {
+    const context = this.contexts[slot]
+    this.later(() => RunContext.abort(context, this.refusal))
     this.contexts[slot] = undefined
     this.release(slot)
   }

@@ -354,7 +354,7 @@ function storeError(record, taskId) {
 
 /** An error of a native call: `CODE: message`. */
 function nativeError(error) {
-  const match = /^(ERR_[A-Z_]+): ([^]*)$/.exec(error.message)
+  const match = /^(ERR_[A-Z_]+): ([\s\S]*)$/.exec(error.message)
   return new TaskError(match?.[2] ?? error.message, { code: match?.[1] ?? 'ERR_ENGINE', cause: error })
 }
 

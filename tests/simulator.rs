@@ -20,7 +20,7 @@ use task::task::TRANSITIONS;
 
 use world::{Seen, World};
 
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = 800;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;

@@ -159,7 +159,7 @@ impl Drive {
                 return self.failed(&error);
             }
         }
-        if self.beats(shared) && now >= self.beat_at {
+        if self.beats(shared) && (now >= self.beat_at || shared.core().wants_beat()) {
             self.beat_at = now + BEAT;
             if let Err(error) = self.beat(shared).await {
                 return self.failed(&error);

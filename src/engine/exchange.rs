@@ -124,6 +124,7 @@ impl Core {
 
     fn take_in(&mut self, claimed: Claimed, now: Millis) {
         let paused = !self.paused_queues.is_empty() && self.paused_queues.contains(&claimed.spec.queue);
+        self.stored.wary |= paused;
         // A host that has gone silent since the claim would not begin it.
         let refused = paused || self.closing != Closing::No || self.stored.host_stalled;
         let kind = self.kind_of.get(&claimed.spec.name).copied().filter(|_| !refused);

@@ -37,6 +37,9 @@ pub(super) struct Stored {
     /// When the store will have more, on the monotonic clock.
     pub next_at: Option<Millis>,
     pub host_stalled: bool,
+    /// A claim has brought a task of a queue that is paused as far as is known here: the next beat tells, and until
+    /// then nothing is claimed, or the same task would come again and again.
+    pub wary: bool,
     pub pace: Pace,
     pub turn_no: u64,
     pub pending: Vec<End>,
@@ -315,6 +318,11 @@ impl Core {
         aborting || run.is_none_or(|run| run.phase == Phase::Stopping)
     }
 
+    /// A beat is wanted at once: what is known of the pauses is out of date.
+    pub fn wants_beat(&self) -> bool {
+        self.stored.wary
+    }
+
     /// What the beat brought.
     pub fn pulsed(&mut self, pulse: &Pulse, now: Millis) {
         if pulse.declared_dead {
@@ -324,6 +332,9 @@ impl Core {
         }
         for (id, epoch, reason) in &pulse.stop {
             self.stop(id, *epoch, reason, now);
+        }
+        if std::mem::take(&mut self.stored.wary) {
+            self.stored.dry = false;
         }
         self.set_paused_queues(pulse.paused.iter().cloned().collect(), now);
     }

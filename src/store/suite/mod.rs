@@ -25,7 +25,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! for check in suite::all() {
-//!     let clock = Arc::new(ManualClock::at(1));
+//!     let clock = Arc::new(ManualClock::at(1_000_000));
 //!     check.run(Box::new(Memory(MemoryStore::with_clock(clock.clone(), 30_000), clock))).await;
 //! }
 //! # });
