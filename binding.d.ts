@@ -10,7 +10,7 @@
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
 /** Starts an engine for this environment and gives the functions to drive it. Internal. */
-export declare function open(options: string, submitted: Uint32Array, done: Uint32Array, ready: Uint32Array, wake: () => void): Record<string, (...args: unknown[]) => unknown>
+export declare function open(options: string, arrays: Array<Uint32Array>, wake: () => void): Record<string, (...args: unknown[]) => unknown>
 
 /** The version of this library. */
 export declare function version(): string

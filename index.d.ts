@@ -161,8 +161,8 @@ export interface TaskHandle<Out = unknown> {
   /** False where `id`, `key`, `debounce` or `throttle` found a task that was there before. */
   readonly created: boolean
   /**
-   * The output once it has completed. Rejects with what the handler threw last, or with a TaskError:
-   * `ERR_TASK_TIMEOUT`, `ERR_TASK_CANCELLED`, `ERR_TASK_EXPIRED`, `ERR_TASK_LOST`, `ERR_TASK_NOT_FOUND` (no longer
+   * The output once it has completed. Rejects with a TaskError: `ERR_TASK_FAILED` with name, message and stack of what
+   * the handler threw last as its `cause`, a code that the handler gave to a TaskError of its own, `ERR_TASK_TIMEOUT`, `ERR_TASK_CANCELLED`, `ERR_TASK_EXPIRED`, `ERR_TASK_LOST`, `ERR_TASK_NOT_FOUND` (no longer
    * kept) or `ERR_EXECUTOR_CLOSED`.
    */
   result(options?: ResultOptions): Promise<Out>
@@ -170,7 +170,7 @@ export interface TaskHandle<Out = unknown> {
   status(): Promise<TaskInfo<Out>>
   /**
    * Ends it as `cancelled`, and what waits for it too: at once where it has not started, else when its handler has
-   * ended or `cancelGrace` is over. False where it had ended.
+   * ended or `cancelGrace` is over. False where it had ended. The reason is a name; it is told to the handler.
    */
   cancel(reason?: string): Promise<boolean>
   /** Runs an ended task again, with all its attempts. False where it has not ended, or another one has its key. */
@@ -233,6 +233,10 @@ export interface TaskInfo<Out = unknown> {
   readonly group?: string
   /** What it was enqueued with. */
   readonly metadata: Readonly<Record<string, string>>
+  /** How often it was lost by the process that ran it. */
+  readonly losses: number
+  /** Of a cancelled task: why. */
+  readonly reason?: string
   /** Of a waiting task: what holds it, and until when if that is known. */
   readonly waitingFor?: {
     readonly reason: 'time' | 'blocker' | 'pause' | 'concurrency' | 'no-handler'

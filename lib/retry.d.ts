@@ -30,7 +30,10 @@ export interface RetryOptions {
    * @default 'equal'
    */
   readonly jitter?: 'none' | 'full' | 'equal' | undefined
-  /** Called in JavaScript for each failure; false ends the task. Default: what `TaskError#retryable` says. */
+  /**
+   * Called in JavaScript for each failure that has a run left; false ends the task. A timeout of an enqueued task is
+   * retried without asking. Default: what `TaskError#retryable` says.
+   */
   readonly retryIf?: ((error: TaskError) => boolean) | undefined
 }
 
@@ -54,6 +57,9 @@ export class RetryPolicy {
   static list(delays: readonly Duration[]): RetryPolicy
   /** One run. */
   static none(): RetryPolicy
-  /** `next` is called in JavaScript for each failure: the delay, or `false` to give up. */
+  /**
+   * `next` is called in JavaScript for each failure that has a run left: the delay, or `false` to give up. After a
+   * timeout of an enqueued task the next run comes at once, without asking.
+   */
   static custom(attempts: number, next: (error: TaskError, attempt: number) => Duration | false): RetryPolicy
 }
