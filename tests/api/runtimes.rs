@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use task::{RetryPolicy, Task, TaskContext, TaskError, TaskExecutor};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -22,12 +22,14 @@ impl Wake for Unpark {
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = Arc::new(Unpark(std::thread::current())).into();
     let mut future = std::pin::pin!(future);
-    loop {
+    let began = Instant::now();
+    while began.elapsed() < HANG {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
             Poll::Pending => std::thread::park_timeout(HANG),
         }
     }
+    panic!("it does not end");
 }
 
 fn runtime() -> Runtime {

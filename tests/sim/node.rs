@@ -269,7 +269,7 @@ impl Node {
                 Err(_) => self.retry_at = around.at + around.dice.within(1, 100),
             }
         }
-        if around.at >= self.beat_at.max(self.retry_at) {
+        if around.at >= self.retry_at && (around.at >= self.beat_at || self.core.wants_beat()) {
             self.beat(around);
         }
         self.beat_at = self.beat_at.max(self.retry_at);
