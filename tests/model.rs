@@ -94,7 +94,7 @@ impl Pair {
                 let before: Vec<TaskId> =
                     self.reference.tasks.iter().map(|task| task.spec.id.clone()).collect();
                 let pruned = now(self.store.prune(limits, max));
-                let left = now(self.store.get(before.clone()));
+                let left = now(self.store.get(before.clone())).records;
                 let gone = before.into_iter().zip(left).filter(|(_, record)| record.is_none());
                 let mut gone: Vec<TaskId> = gone.map(|(id, _)| id).collect();
                 expect("pruned", &pruned, &self.reference.prune(&limits, max, &mut gone))?;
@@ -113,8 +113,8 @@ impl Pair {
             old: (old > 0).then(|| old.to_string().into()),
             new: Some(Cell { value: (old + 1).to_string().into(), due_at: None }),
         });
-        let push = Push { specs, guard, max_waiting };
-        let pushed = now(self.store.push(vec![push.clone()])).remove(0);
+        let push = Push { guard, max_waiting, ..Push::of(specs) };
+        let pushed = now(self.store.push(Arc::new([push.clone()]))).remove(0);
         expect("pushed", &pushed.ok(), &self.reference.push(&push))
     }
 
@@ -133,7 +133,7 @@ impl Pair {
             retry: &task.spec.retry,
         };
         let settlement = settle(&standing, &end.outcome, &Rules::default());
-        Some(Settlement { spawn: end.spawn, ..settlement })
+        Some(Settlement { spawn: end.spawn.into_iter().map(Arc::new).collect(), ..settlement })
     }
 
     fn advance(&mut self, node: &NodeId, settlements: Vec<Settlement>, claims: Claims) -> Verdict {
@@ -212,7 +212,7 @@ impl Pair {
     fn compare(&self) -> Verdict {
         self.store.verify()?;
         let ids = (0..10).map(task_id).collect();
-        for (n, found) in (0..10).zip(now(self.store.get(ids))) {
+        for (n, found) in (0..10).zip(now(self.store.get(ids)).records) {
             let right = self.reference.at(&task_id(n)).map(|at| self.reference.tasks[at].record());
             expect("record", &format!("{found:?}"), &format!("{right:?}"))?;
         }

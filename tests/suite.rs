@@ -10,10 +10,10 @@ use task::store::faulty::{Fault, Faulty};
 use task::store::memory::MemoryStore;
 use task::store::suite::{Fixture, check};
 use task::store::{
-    Advance, Amend, Amended, Answer, Cell, Counts, Due, NodeId, Page, Pulse, Push, Pushed, Query, Refusal,
-    Retention, Store, Swap, Target, Turn,
+    Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
+    Query, Refusal, Retention, Store, Swap, Target, Turn,
 };
-use task::task::{Claimed, Name, Record, TaskId};
+use task::task::{Claimed, Name, TaskId};
 use task::time::{ManualClock, Millis};
 
 const LEASE: Millis = 30_000;
@@ -123,7 +123,7 @@ impl Stubborn {
 }
 
 impl Store for Stubborn {
-    fn push(&self, pushes: Vec<Push>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
+    fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
         // A guard that has moved its cell refuses the repetition; and only a minted id knows itself again.
         let is_repeatable = |push: &Push| push.guard.is_none() && push.specs.iter().all(|spec| spec.minted);
         let store = if pushes.iter().all(is_repeatable) { &self.repeatable } else { &self.others };
@@ -141,7 +141,7 @@ impl Store for Stubborn {
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
         Self::repeat(move || self.others.amend(target.clone(), change.clone()))
     }
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Record>>> {
+    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         Self::repeat(move || self.repeatable.get(ids.clone()))
     }
     fn list(&self, query: Query) -> Answer<'_, Page> {
@@ -167,5 +167,8 @@ impl Store for Stubborn {
     }
     fn leave(&self, node: NodeId) -> Answer<'_, ()> {
         Self::repeat(move || self.repeatable.leave(node.clone()))
+    }
+    fn nodes(&self) -> Answer<'_, Vec<Node>> {
+        Self::repeat(move || self.repeatable.nodes())
     }
 }

@@ -121,8 +121,7 @@ impl Enqueue {
         }
         self.executor.start_if_its_own();
         let (reply, answer) = oneshot::channel();
-        let (owner, push) =
-            (Arc::downgrade(engine), Push { specs: vec![self.spec], guard: None, max_waiting: None });
+        let (owner, push) = (Arc::downgrade(engine), Push::of([self.spec]));
         let answered = move |answers| {
             // The engine is there where it answers; who has stopped waiting need not be told.
             let handle =

@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 
 use crate::engine::{Engine, Final, Waiter};
 use crate::error::TaskError;
-use crate::store::{Amend, Pushed, Target};
+use crate::store::{Amend, Found, Pushed, Target};
 use crate::task::{Attempt, Record, TaskId, View};
-use crate::time::{Clock, Millis, WallClock};
+use crate::time::Millis;
 
 use super::TaskOutput;
 use super::executor::on_engine;
@@ -153,17 +153,17 @@ pub(super) async fn look_up(engine: &Arc<Engine>, id: TaskId) -> Result<Option<T
         return Err(TaskError::Closed);
     }
     let engine = engine.clone();
-    let records = on_engine(async move { engine.get(vec![id]).await }).await?;
-    Ok(records.into_iter().flatten().next().map(|record| TaskInfo::of(&record)))
+    let Found { now, records } = on_engine(async move { engine.get(vec![id]).await }).await?;
+    Ok(records.into_iter().flatten().next().map(|record| TaskInfo::of(&record, now)))
 }
 
 impl TaskInfo {
-    fn of(Record { spec, status }: &Record) -> Self {
+    fn of(Record { spec, status }: &Record, now: Millis) -> Self {
         Self {
             id: spec.id.as_str().to_owned(),
             name: spec.name.as_ref().to_owned(),
             queue: spec.queue.as_ref().to_owned(),
-            state: status.view(WallClock.now()),
+            state: status.view(now),
             priority: status.priority,
             attempt: status.attempt().min(spec.retry.attempts.max(1)),
             max_attempts: spec.retry.attempts.max(1),

@@ -107,8 +107,8 @@ fn read(
         specs.push(spec(definitions, head, input)?);
     }
     Ok(match together {
-        true => vec![Push { specs, guard: None, max_waiting }],
-        false => specs.into_iter().map(|spec| Push { specs: vec![spec], guard: None, max_waiting }).collect(),
+        true => vec![Push { max_waiting, ..Push::of(specs) }],
+        false => specs.into_iter().map(|spec| Push { max_waiting, ..Push::of([spec]) }).collect(),
     })
 }
 

@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use crate::engine::{Engine, Host};
 use crate::error::TaskError;
-use crate::store::{Amend, Amended, Counts, Filter, Query, Target};
+use crate::store::{Amend, Amended, Counts, Filter, Found, Query, Target};
 use crate::task::{Name, Record, State, TaskId, Text, View};
-use crate::time::{Clock, Millis, WallClock};
+use crate::time::Millis;
 
 use super::mail::{quote, write_attempt};
 use super::malformed;
@@ -71,10 +71,10 @@ async fn answer(engine: Weak<Engine>, request: Request) -> std::result::Result<T
     let engine = engine.upgrade().ok_or(TaskError::Closed)?;
     match request {
         Request::Get { id } => {
-            let records = engine.get(vec![TaskId::from(&*id)]).await?;
+            let Found { now, records } = engine.get(vec![TaskId::from(&*id)]).await?;
             let mut text = String::new();
             match records.into_iter().flatten().next() {
-                Some(record) => write_record(&mut text, &record, WallClock.now(), &engine),
+                Some(record) => write_record(&mut text, &record, now, &engine),
                 None => text.push_str("null"),
             }
             Ok(text.into())

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::error::TaskError;
-use crate::store::{Push, StoreError};
+use crate::store::{Push, Pushed, Refusal, StoreError};
 use crate::task::{Record, State, TaskId};
 use crate::time::Millis;
 
@@ -218,7 +218,7 @@ impl Drive {
                 let (mut core, at) = (shared.core(), shared.now());
                 core.hint();
                 for spec in told {
-                    core.events.tell(|| Event { what: What::Waiting, spec: Arc::new(spec), attempt: 1, at });
+                    core.events.tell(|| Event { what: What::Waiting, spec, attempt: 1, at });
                 }
             }
             // Where that fails nobody waits in vain: they are in doubt, and asked about again.
@@ -234,10 +234,9 @@ impl Drive {
         &self,
         shared: &Shared,
         pushes: Vec<Push>,
-    ) -> Result<Vec<Result<Vec<crate::store::Pushed>, crate::store::Refusal>>, StoreError> {
-        let mut pause = 10;
+    ) -> Result<Vec<Result<Vec<Pushed>, Refusal>>, StoreError> {
+        let (pushes, mut pause): (Arc<[Push]>, _) = (pushes.into(), 10);
         loop {
-            // The copy is cheap beside a store that can fail; memory cannot, but is not asked what it is.
             match shared.store.push(pushes.clone()).await {
                 Err(error) if error.is_passing() && pause < 10 * MAX_PAUSE => {
                     tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -354,7 +353,7 @@ fn ousted_by(answers: &Result<Vec<PushResult>, StoreError>) -> Vec<TaskId> {
 
 /// Asks the store about tasks that somebody waits for.
 async fn ask(shared: &Shared, ids: Vec<TaskId>) -> Result<Vec<Option<Record>>, StoreError> {
-    let records = shared.store.get(ids.clone()).await?;
+    let records = shared.store.get(ids.clone()).await?.records;
     let mut watch = shared.watch();
     for (id, record) in ids.iter().zip(&records) {
         match record {

@@ -10,10 +10,10 @@ use tokio::sync::Notify;
 
 use crate::error::TaskError;
 use crate::store::{
-    Amend, Amended, Cell, Counts, Page, Push, Pushed, Query, Refusal, Retention, Store, StoreError, Swap,
-    Target, pause_cell,
+    Amend, Amended, Cell, Counts, Found, Page, Push, Pushed, Query, Refusal, Retention, Store, StoreError,
+    Swap, Target, pause_cell,
 };
-use crate::task::{Name, Record, TaskId};
+use crate::task::{Name, TaskId};
 use crate::time::Millis;
 
 use super::core::{Closing, Config, Core};
@@ -238,7 +238,7 @@ impl Engine {
     }
 
     /// Records by id.
-    pub async fn get(&self, ids: Vec<TaskId>) -> Result<Vec<Option<Record>>, TaskError> {
+    pub async fn get(&self, ids: Vec<TaskId>) -> Result<Found, TaskError> {
         Ok(self.shared.store.get(ids).await?)
     }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
-    Advance, Amend, Amended, Answer, Cell, Counts, Due, NodeId, Page, Pulse, Push, Pushed, Query, Refusal,
-    Retention, Store, StoreError, Swap, Target, Turn,
+    Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
+    Query, Refusal, Retention, Store, StoreError, Swap, Target, Turn,
 };
-use crate::task::{Claimed, Name, Record, TaskId};
+use crate::task::{Claimed, Name, TaskId};
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl<S: Store> Faulty<S> {
 }
 
 impl<S: Store> Store for Faulty<S> {
-    fn push(&self, pushes: Vec<Push>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
+    fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
         self.pass(|store| store.push(pushes))
     }
     fn advance(&self, step: Arc<Advance>) -> Answer<'_, Arc<Turn>> {
@@ -75,7 +75,7 @@ impl<S: Store> Store for Faulty<S> {
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
         self.pass(|store| store.amend(target, change))
     }
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Record>>> {
+    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         self.pass(|store| store.get(ids))
     }
     fn list(&self, query: Query) -> Answer<'_, Page> {
@@ -101,5 +101,8 @@ impl<S: Store> Store for Faulty<S> {
     }
     fn leave(&self, node: NodeId) -> Answer<'_, ()> {
         self.pass(|store| store.leave(node))
+    }
+    fn nodes(&self) -> Answer<'_, Vec<Node>> {
+        self.pass(|store| store.nodes())
     }
 }

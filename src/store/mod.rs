@@ -42,7 +42,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 /// Where tasks are kept.
 pub trait Store: Send + Sync + 'static {
     /// Adds tasks. Each `Push` is all or nothing; one that is refused does not touch the others.
-    fn push(&self, pushes: Vec<Push>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>>;
+    fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>>;
 
     /// Settles what ended, promotes what is due, then claims more.
     fn advance(&self, step: Arc<Advance>) -> Answer<'_, Arc<Turn>>;
@@ -56,8 +56,8 @@ pub trait Store: Send + Sync + 'static {
     /// Changes tasks on behalf of an operator. A filter is worked off in steps: `Amended::more`.
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended>;
 
-    /// The records with these ids, in that order.
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Record>>>;
+    /// The records with these ids.
+    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found>;
 
     /// A page of records, newest first. A cursor that is neither of this store nor the id of a task is an error.
     fn list(&self, query: Query) -> Answer<'_, Page>;
@@ -82,17 +82,27 @@ pub trait Store: Send + Sync + 'static {
 
     /// Takes a node that owns nothing any more off the list.
     fn leave(&self, node: NodeId) -> Answer<'_, ()>;
+
+    /// Who has beaten and not left, by id.
+    fn nodes(&self) -> Answer<'_, Vec<Node>>;
 }
 
 /// Tasks to add in one step, perhaps on a condition.
 #[derive(Clone, Debug)]
 pub struct Push {
     /// The tasks. `Blockers::ids` may name tasks of the same push.
-    pub specs: Vec<Spec>,
+    pub specs: Vec<Arc<Spec>>,
     /// Has to succeed in the same step: the cursor of a schedule.
     pub guard: Option<Swap>,
     /// Refused when it adds to those that wait and more than this would.
     pub max_waiting: Option<u64>,
+}
+
+impl Push {
+    /// These tasks, on no condition.
+    pub fn of<S: Into<Arc<Spec>>>(specs: impl IntoIterator<Item = S>) -> Self {
+        Self { specs: specs.into_iter().map(Into::into).collect(), guard: None, max_waiting: None }
+    }
 }
 
 /// The task that a pushed spec stands for now.
@@ -184,7 +194,42 @@ pub struct Pulse {
     pub declared_dead: bool,
 }
 
+/// Tasks that were asked for by id.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The store's clock, by which views are told.
+    pub now: Millis,
+    /// For each id, in order.
+    pub records: Vec<Option<Record>>,
+}
+
+/// An engine that runs tasks of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub id: NodeId,
+    /// The machine it is on.
+    pub host: Arc<str>,
+    /// Its process there.
+    pub pid: u32,
+    /// Tasks that it runs, or has claimed ahead.
+    pub running: u64,
+    /// When it was last known to live, on the store's clock.
+    pub beat_at: Millis,
+}
+
 /// The cell whose presence pauses a queue.
 pub fn pause_cell(queue: &str) -> Name {
     format!("pause/{queue}").into()
+}
+
+/// The name of this machine, for people; it decides nothing.
+pub(crate) fn host() -> Arc<str> {
+    static HOST: std::sync::LazyLock<Arc<str>> = std::sync::LazyLock::new(|| {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let name =
+            name.or_else(|| ["HOSTNAME", "COMPUTERNAME"].iter().find_map(|name| std::env::var(name).ok()));
+        name.as_deref().map(str::trim).filter(|name| !name.is_empty()).unwrap_or("localhost").into()
+    });
+    HOST.clone()
 }

@@ -1,5 +1,6 @@
 //! Tasks that wait for each other.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use super::id::TaskId;
@@ -7,7 +8,8 @@ use super::spec::Spec;
 
 /// A circle among tasks of one push, as a path that ends where it began; `None` if there is none.
 /// Tasks pushed earlier cannot wait for later ones, so one push is all that has to be looked at.
-pub fn cycle(specs: &[Spec]) -> Option<Vec<TaskId>> {
+pub fn cycle<S: Borrow<Spec>>(specs: &[S]) -> Option<Vec<TaskId>> {
+    let specs: Vec<&Spec> = specs.iter().map(Borrow::borrow).collect();
     if specs.iter().all(|spec| spec.blockers.is_none()) {
         return None;
     }

@@ -139,7 +139,7 @@ pub struct Settlement {
     /// What this attempt failed with; the store stamps its time.
     pub attempt: Option<Attempt>,
     /// Tasks to push in the same step, if the run completed.
-    pub spawn: Vec<Spec>,
+    pub spawn: Vec<Arc<Spec>>,
 }
 
 impl Settlement {

@@ -1,5 +1,7 @@
 //! How tasks come into the reference: pushes, keys, blockers, revivals.
 
+use std::sync::Arc;
+
 use task::store::{Push, Pushed};
 use task::task::{Cause, Conflict, Name, OnBlockerFailure, Quiet, Spec, State, Status, TaskId, When};
 use task::time::Millis;
@@ -40,7 +42,7 @@ impl Reference {
     }
 
     /// What every spec stands for, and whether it has made that task.
-    pub fn add_all(&mut self, specs: &[Spec], strict: bool) -> Option<Vec<(Pushed, bool)>> {
+    pub fn add_all(&mut self, specs: &[Arc<Spec>], strict: bool) -> Option<Vec<(Pushed, bool)>> {
         specs.iter().map(|spec| self.add(spec, strict)).collect()
     }
 
@@ -126,7 +128,7 @@ impl Reference {
     }
 
     /// Ties new tasks to their blockers; those of the same push go by what they stand for.
-    pub fn tie_all(&mut self, specs: &[Spec], added: &[(Pushed, bool)], strict: bool) -> Option<()> {
+    pub fn tie_all(&mut self, specs: &[Arc<Spec>], added: &[(Pushed, bool)], strict: bool) -> Option<()> {
         let new: Vec<&TaskId> = added.iter().filter(|(_, new)| *new).map(|(pushed, _)| &pushed.id).collect();
         for at in new.iter().filter_map(|id| self.at(id)).collect::<Vec<_>>() {
             if let Some(blockers) = &mut self.tasks[at].spec.blockers {

@@ -1,5 +1,7 @@
 //! What happens to a world from outside, by chance: producers, operators, crashes, frozen and blocked nodes.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use task::policy::RetryPolicy;
 use task::store::{Amend, Cell, Filter, Keep, Push, Retention, Store, Swap, Target, pause_cell};
@@ -60,8 +62,8 @@ impl World {
     fn push(&mut self) {
         let specs: Vec<Spec> = (0..self.dice.within(1, 4)).map(|_| self.spec()).collect();
         for _ in 0..self.dice.within(1, 6) {
-            let push = Push { specs: specs.clone(), guard: None, max_waiting: Some(200) };
-            if let Some(Ok(answers)) = self.store.push(vec![push]).now_or_never() {
+            let push = Push { max_waiting: Some(200), ..Push::of(specs.clone()) };
+            if let Some(Ok(answers)) = self.store.push(Arc::new([push])).now_or_never() {
                 let pushed = answers.into_iter().flatten().flatten();
                 self.acknowledged.extend(pushed.map(|pushed| pushed.id));
                 return;

@@ -287,7 +287,7 @@ impl Node {
             if end.cause == Cause::Complete && !around.calm && around.dice.chance(10) {
                 *around.spawned += 1;
                 let id = TaskId::from(format!("spawned-{}", around.spawned).as_str());
-                end.spawn.push(Spec { id, ..Spec::new("plain", "null") });
+                end.spawn.push(Arc::new(Spec { id, ..Spec::new("plain", "null") }));
             }
             end
         };

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::FutureExt;
 use task::store::memory::MemoryStore;
 use task::store::{
-    Advance, Amend, Amended, Answer, Cell, Counts, Due, LaneClaim, NodeId, Page, Pulse, Push, Pushed, Query,
-    Refusal, Retention, Settled, Store, Swap, Target, Turn, pause_cell,
+    Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, LaneClaim, Node, NodeId, Page, Pulse, Push,
+    Pushed, Query, Refusal, Retention, Settled, Store, Swap, Target, Turn, pause_cell,
 };
 use task::task::{Cause, Claimed, Name, OnBlockerFailure, Record, State, TaskId};
 use task::time::Millis;
@@ -71,7 +71,7 @@ impl Truth {
     }
 
     pub fn get(&self, id: &TaskId) -> Option<Record> {
-        now(self.store.get(vec![id.clone()])).remove(0)
+        now(self.store.get(vec![id.clone()])).records.remove(0)
     }
 
     pub fn is_paused(&self, queue: &str) -> bool {
@@ -227,7 +227,7 @@ impl Book {
 }
 
 impl Store for Truth {
-    fn push(&self, pushes: Vec<Push>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
+    fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
         self.watch(now(self.store.push(pushes)), |answers| {
             let mut book = self.book();
             book.changes += 1;
@@ -267,7 +267,7 @@ impl Store for Truth {
             Ok(())
         })
     }
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Record>>> {
+    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         self.store.get(ids)
     }
     fn list(&self, query: Query) -> Answer<'_, Page> {
@@ -305,5 +305,8 @@ impl Store for Truth {
     }
     fn leave(&self, node: NodeId) -> Answer<'_, ()> {
         self.store.leave(node)
+    }
+    fn nodes(&self) -> Answer<'_, Vec<Node>> {
+        self.store.nodes()
     }
 }

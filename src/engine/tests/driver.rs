@@ -48,7 +48,7 @@ fn engine(plan: Plan) -> Arc<Engine> {
 /// Pushes tasks, one `Push` each, and waits for the answer.
 async fn push(engine: &Engine, specs: Vec<Spec>) -> Result<Vec<PushResult>, TaskError> {
     let (sender, answer) = oneshot::channel();
-    let one = |spec| Push { specs: vec![spec], guard: None, max_waiting: None };
+    let one = |spec| Push::of([spec]);
     let batch = Ok(specs.into_iter().map(one).collect());
     engine.push(Box::new(move || batch), Box::new(move |answers| drop(sender.send(answers))));
     answer.await.expect("every batch is answered")

@@ -26,10 +26,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::{
-    Advance, Amend, Amended, Answer, Cell, Counts, Due, NodeId, Page, Pulse, Push, Pushed, Query, Refusal,
-    Retention, Store, Swap, Target, Turn,
+    Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
+    Query, Refusal, Retention, Store, Swap, Target, Turn,
 };
-use crate::task::{Claimed, Name, Record, TaskId};
+use crate::task::{Claimed, Name, TaskId};
 use crate::time::{Clock, Millis, WallClock};
 
 use book::Book;
@@ -88,8 +88,8 @@ impl Default for MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn push(&self, pushes: Vec<Push>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
-        let answer = self.with(|book, now| pushes.into_iter().map(|push| book.push(push, now)).collect());
+    fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
+        let answer = self.with(|book, now| pushes.iter().map(|push| book.push(push, now)).collect());
         self.changed.notify_waiters();
         answer
     }
@@ -117,8 +117,9 @@ impl Store for MemoryStore {
         answer
     }
 
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Record>>> {
-        self.with(|book, _| ids.iter().map(|id| book.find(id).map(|task| task.record())).collect())
+    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
+        let found = |id: &TaskId, book: &Book| book.find(id).map(|task| task.record());
+        self.with(|book, now| Found { now, records: ids.iter().map(|id| found(id, book)).collect() })
     }
 
     fn list(&self, query: Query) -> Answer<'_, Page> {
@@ -162,5 +163,9 @@ impl Store for MemoryStore {
 
     fn leave(&self, node: NodeId) -> Answer<'_, ()> {
         self.with(|book, _| book.nodes.leave(&node))
+    }
+
+    fn nodes(&self) -> Answer<'_, Vec<Node>> {
+        self.with(|book, _| book.node_list())
     }
 }

@@ -108,6 +108,20 @@ impl Book {
         Pulse { now, dead, stop: stop.collect(), paused: self.cells.paused(), declared_dead }
     }
 
+    pub fn node_list(&self) -> Vec<crate::store::Node> {
+        let host = crate::store::host();
+        let told = |(id, node): (&NodeId, &Node)| crate::store::Node {
+            id: id.clone(),
+            host: host.clone(),
+            pid: std::process::id(),
+            running: node.running.len() as u64,
+            beat_at: node.beat_at,
+        };
+        let mut nodes: Vec<_> = self.nodes.iter().map(told).collect();
+        nodes.sort_by(|a, b| a.id.cmp(&b.id));
+        nodes
+    }
+
     pub fn orphans(&self, nodes: &[NodeId], max: usize, now: Millis) -> Vec<Claimed> {
         let nodes = nodes.iter().filter_map(|id| self.nodes.get(id));
         let slots = nodes.flat_map(|node| node.running.range(..=node.orphaned_to).map(|(_, slot)| *slot));

@@ -1,6 +1,7 @@
 //! Looks at a push before anything is written: what every spec will stand for, and why it is refused.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::store::{Push, Refusal};
 use crate::task::{Conflict, Quiet, Spec, TaskId, cycle};
@@ -29,16 +30,16 @@ struct Plan<'a> {
 }
 
 impl Book {
-    /// Refuses the push, or makes its blockers name the tasks that its specs stand for.
-    pub fn admit(&self, push: &mut Push, now: Millis) -> Result<(), Refusal> {
+    /// Refuses the push, or gives its specs, whose blockers name the tasks that they stand for.
+    pub fn admit(&self, push: &Push, now: Millis) -> Result<Vec<Arc<Spec>>, Refusal> {
         if let Some(guard) = &push.guard
             && self.cells.value(&guard.key) != guard.old.as_ref()
         {
             return Err(Refusal::Moved);
         }
         let room = push.max_waiting.map_or(u64::MAX, |limit| limit.saturating_sub(self.waiting));
-        if push.specs.len() as u64 <= room && push.specs.iter().all(is_plain) {
-            return Ok(());
+        if push.specs.len() as u64 <= room && push.specs.iter().all(|spec| is_plain(spec)) {
+            return Ok(push.specs.clone());
         }
         let mut plan = self.plan(&push.specs, now);
         if let Some(refusal) = plan.refusal.take() {
@@ -59,22 +60,26 @@ impl Book {
             return Err(Refusal::Full { waiting: self.waiting, limit });
         }
         let Plan { makes, found, .. } = plan;
-        resolve(&mut push.specs, &makes, &found);
-        cycle(&push.specs).map_or(Ok(()), |path| Err(Refusal::Cycle(path)))
+        let mut specs = push.specs.clone();
+        resolve(&mut specs, &makes, &found);
+        match cycle(&specs) {
+            Some(path) => Err(Refusal::Cycle(path)),
+            None => Ok(specs),
+        }
     }
 
     /// The same for tasks that a run has spawned. They are past refusing: a conflict finds the task that is
     /// there, a blocker that is gone is not waited for, and a circle is cut.
-    pub fn admit_spawned(&self, specs: &mut [Spec], now: Millis) {
+    pub fn admit_spawned(&self, specs: &mut [Arc<Spec>], now: Millis) {
         let Plan { makes, found, .. } = self.plan(specs, now);
         resolve(specs, &makes, &found);
         while let Some(path) = cycle(specs) {
             let spec = specs.iter_mut().find(|spec| spec.id == path[0]).expect("the path is among the specs");
-            spec.blockers.as_mut().expect("it waits").ids.retain(|id| *id != path[1]);
+            Arc::make_mut(spec).blockers.as_mut().expect("it waits").ids.retain(|id| *id != path[1]);
         }
     }
 
-    fn plan<'a>(&self, specs: &'a [Spec], now: Millis) -> Plan<'a> {
+    fn plan<'a>(&self, specs: &'a [Arc<Spec>], now: Millis) -> Plan<'a> {
         let mut plan = Plan::default();
         for spec in specs {
             let known = plan.fresh.len();
@@ -157,8 +162,12 @@ fn fate_beside(holder: &Spec, spec: &Spec) -> Fate {
 
 /// Lets blockers name the tasks that the specs of the same push stand for, each once. Specs that make no task
 /// wait for nobody.
-fn resolve(specs: &mut [Spec], makes: &[bool], found: &HashMap<TaskId, TaskId>) {
+fn resolve(specs: &mut [Arc<Spec>], makes: &[bool], found: &HashMap<TaskId, TaskId>) {
     for (spec, makes) in specs.iter_mut().zip(makes) {
+        if spec.blockers.is_none() {
+            continue;
+        }
+        let spec = Arc::make_mut(spec);
         let Some(blockers) = spec.blockers.as_mut().filter(|_| *makes) else {
             spec.blockers = None;
             continue;

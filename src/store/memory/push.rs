@@ -15,23 +15,23 @@ use super::lane::Slot;
 pub(super) const BLOCKED: &str = "a task that it waits for did not complete";
 
 impl Book {
-    pub fn push(&mut self, mut push: Push, now: Millis) -> Result<Vec<Pushed>, Refusal> {
-        self.admit(&mut push, now)?;
+    pub fn push(&mut self, push: &Push, now: Millis) -> Result<Vec<Pushed>, Refusal> {
+        let specs = self.admit(push, now)?;
         if let Some(guard) = &push.guard {
             self.swap(guard).map_err(|_| Refusal::Moved)?;
         }
-        let pushed = self.add_all(push.specs, now);
+        let pushed = self.add_all(specs, now);
         self.cascade(super::STEP, now, &mut Vec::new());
         Ok(pushed)
     }
 
     /// Pushes what a completed run has spawned.
-    pub fn spawn(&mut self, mut specs: Vec<Spec>, now: Millis) {
+    pub fn spawn(&mut self, mut specs: Vec<Arc<Spec>>, now: Millis) {
         self.admit_spawned(&mut specs, now);
         self.add_all(specs, now);
     }
 
-    fn add_all(&mut self, specs: Vec<Spec>, now: Millis) -> Vec<Pushed> {
+    fn add_all(&mut self, specs: Vec<Arc<Spec>>, now: Millis) -> Vec<Pushed> {
         let mut ties = Vec::new();
         let pushed = specs.into_iter().map(|spec| self.add(spec, &mut ties, now)).collect();
         for (slot, follows) in ties {
@@ -42,7 +42,7 @@ impl Book {
 
     /// Adds one task. Those that may have to wait for others are noted in `ties`: a blocker may come later
     /// in the same push.
-    fn add(&mut self, mut spec: Spec, ties: &mut Vec<(Slot, Option<TaskId>)>, now: Millis) -> Pushed {
+    fn add(&mut self, mut spec: Arc<Spec>, ties: &mut Vec<(Slot, Option<TaskId>)>, now: Millis) -> Pushed {
         let mut ousted = None;
         if let Some(key) = key_of(&spec)
             && !self.by_id.contains_key(&spec.id)
@@ -63,7 +63,7 @@ impl Book {
                 Meeting::Found(id) | Meeting::Refused(id) => return found(id),
             }
             if let Some(Quiet::Debounce { wait, .. }) = spec.key.as_ref().map(|key| key.quiet) {
-                spec.when = When::After(wait);
+                Arc::make_mut(&mut spec).when = When::After(wait);
             }
         }
         let id = spec.id.clone();
@@ -82,7 +82,7 @@ impl Book {
         Pushed { id, created: true, ousted }
     }
 
-    fn insert(&mut self, slot: Slot, spec: Spec, now: Millis) {
+    fn insert(&mut self, slot: Slot, spec: Arc<Spec>, now: Millis) {
         let lane = self.lane(&spec.queue, &spec.name);
         let place = self.next_place();
         let run_at = match spec.when {
@@ -111,7 +111,7 @@ impl Book {
         };
         let at = self.tasks.insert(Task {
             expires_at: spec.expires_at,
-            spec: Arc::new(spec),
+            spec,
             status,
             lane,
             place,

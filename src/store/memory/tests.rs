@@ -31,7 +31,7 @@ impl Bench {
     }
 
     fn push(&self, specs: Vec<Spec>) {
-        now(self.store.push(vec![Push { specs, guard: None, max_waiting: None }])).remove(0).unwrap();
+        now(self.store.push(Arc::new([Push::of(specs)]))).remove(0).unwrap();
     }
 
     fn step(&mut self, node: &str, settlements: Vec<Settlement>, lanes: Vec<LaneClaim>) -> Arc<Turn> {

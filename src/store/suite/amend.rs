@@ -34,7 +34,7 @@ pub async fn what_does_not_apply_changes_nothing(on: &Stage) {
     on.run_one("node").await;
     on.claim_one("node").await;
     let now = on.now().await;
-    let before = format!("{:?}", on.store().get(vec![id("task-0"), id("task-1")]).await.unwrap());
+    let before = format!("{:?}", on.store().get(vec![id("task-0"), id("task-1")]).await.unwrap().records);
     let all = Target::Ids(vec![id("task-0"), id("task-1"), id("nobody")]);
     for change in [Amend::Reschedule(now), Amend::Promote, Amend::Prioritise(4)] {
         let amended = on.store().amend(all.clone(), change).await.unwrap();
@@ -44,7 +44,10 @@ pub async fn what_does_not_apply_changes_nothing(on: &Stage) {
     for change in [Amend::Retry, Amend::Remove] {
         assert!(on.amend(&id("task-1"), change).await.changed.is_empty(), "it runs");
     }
-    assert_eq!(format!("{:?}", on.store().get(vec![id("task-0"), id("task-1")]).await.unwrap()), before);
+    assert_eq!(
+        format!("{:?}", on.store().get(vec![id("task-0"), id("task-1")]).await.unwrap().records),
+        before
+    );
 }
 
 pub async fn several_ids_are_changed_in_one_step(on: &Stage) {

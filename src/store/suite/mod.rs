@@ -208,6 +208,7 @@ macro_rules! store_checks {
                 a_node_that_comes_back_is_told_and_its_old_runs_stay_lost,
                 a_run_that_ends_in_spite_of_it_all_counts,
                 a_dead_node_without_tasks_is_forgotten, a_node_leaves_when_it_owns_nothing,
+                who_beats_is_listed_with_what_it_runs,
                 stop_requests_are_told_to_the_owner_until_the_run_ends,
                 a_lost_run_that_was_asked_to_stop_is_not_repeated,
             ]

@@ -95,6 +95,20 @@ pub async fn a_dead_node_without_tasks_is_forgotten(on: &Stage) {
     assert!(on.pulse("alive").await.dead.is_empty());
 }
 
+pub async fn who_beats_is_listed_with_what_it_runs(on: &Stage) {
+    on.push(specs("task", 3)).await;
+    for node in ["b", "a"] {
+        on.pulse(node).await;
+    }
+    on.claim("b", 2).await;
+    let nodes = on.store().nodes().await.unwrap();
+    let listed: Vec<_> = nodes.iter().map(|node| (&*node.id, node.running)).collect();
+    assert_eq!(listed, [("a", 0), ("b", 2)]);
+    assert!(nodes.iter().all(|node| node.pid == std::process::id() && !node.host.is_empty()));
+    on.store().leave("a".into()).await.unwrap();
+    assert_eq!(on.store().nodes().await.unwrap().len(), 1);
+}
+
 pub async fn a_node_leaves_when_it_owns_nothing(on: &Stage) {
     on.add(spec("task")).await;
     on.pulse("leaving").await;

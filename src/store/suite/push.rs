@@ -1,5 +1,7 @@
 //! Pushing: atomic, idempotent by id, bounded, guarded.
 
+use std::sync::Arc;
+
 use crate::store::{Push, Refusal};
 use crate::task::{Conflict, Spec, State};
 
@@ -7,12 +9,11 @@ use super::stage::{Stage, after, cell, change, done, id, keyed, spec, specs};
 
 pub async fn a_refused_push_leaves_nothing_and_does_not_touch_the_others(on: &Stage) {
     on.add(keyed("holder", Conflict::Ignore)).await;
-    let push = |specs| Push { specs, guard: None, max_waiting: None };
-    let answers = on.store().push(vec![
-        push(vec![spec("first")]),
-        push(vec![spec("beside"), keyed("refused", Conflict::Refuse)]),
-        push(vec![spec("last")]),
-    ]);
+    let answers = on.store().push(Arc::new([
+        Push::of([spec("first")]),
+        Push::of([spec("beside"), keyed("refused", Conflict::Refuse)]),
+        Push::of([spec("last")]),
+    ]));
     let answers = answers.await.unwrap();
     assert_eq!(answers[1], Err(Refusal::KeyHeld(id("holder"))));
     for (at, new) in [(0, "first"), (2, "last")] {
@@ -109,7 +110,7 @@ pub async fn names_that_look_alike_are_different(on: &Stage) {
 }
 
 pub async fn more_waiting_tasks_than_allowed_are_refused(on: &Stage) {
-    let bounded = |specs: Vec<Spec>| on.offer(Push { specs, guard: None, max_waiting: Some(3) });
+    let bounded = |specs: Vec<Spec>| on.offer(Push { max_waiting: Some(3), ..Push::of(specs) });
     bounded(specs("task", 3)).await.unwrap();
     let more = vec![spec("task-0"), spec("more")];
     assert_eq!(bounded(more.clone()).await, Err(Refusal::Full { waiting: 3, limit: 3 }));
@@ -123,7 +124,7 @@ pub async fn more_waiting_tasks_than_allowed_are_refused(on: &Stage) {
 }
 
 pub async fn what_takes_no_more_room_is_not_refused_for_want_of_it(on: &Stage) {
-    let bounded = |specs: Vec<Spec>| on.offer(Push { specs, guard: None, max_waiting: Some(1) });
+    let bounded = |specs: Vec<Spec>| on.offer(Push { max_waiting: Some(1), ..Push::of(specs) });
     bounded(vec![keyed("holder", Conflict::Ignore)]).await.unwrap();
     let found = bounded(vec![keyed("ignored", Conflict::Ignore)]).await.unwrap();
     assert_eq!(found[0].id, id("holder"));
@@ -134,7 +135,7 @@ pub async fn what_takes_no_more_room_is_not_refused_for_want_of_it(on: &Stage) {
 pub async fn a_guard_moves_with_the_push_or_refuses_it(on: &Stage) {
     let fire = |task: &str, old: Option<&str>, new: &str| {
         let guard = Some(change("cursor", old, Some(cell(new, None))));
-        on.offer(Push { specs: vec![spec(task)], guard, max_waiting: None })
+        on.offer(Push { guard, ..Push::of([spec(task)]) })
     };
     fire("slot-1", None, "1").await.unwrap();
     assert_eq!(on.store().read("cursor".into()).await.unwrap(), Some(cell("1", None)));
@@ -145,7 +146,7 @@ pub async fn a_guard_moves_with_the_push_or_refuses_it(on: &Stage) {
         assert!(on.find(&id(gone)).await.is_none());
     }
     let guard = Some(change("cursor", Some("2"), Some(cell("3", None))));
-    let push = Push { specs: vec![after("orphan", &["nowhere"])], guard, max_waiting: None };
+    let push = Push { guard, ..Push::of([after("orphan", &["nowhere"])]) };
     assert_eq!(on.offer(push).await, Err(Refusal::NoBlocker(id("nowhere"))));
     assert_eq!(
         on.store().read("cursor".into()).await.unwrap(),

@@ -24,11 +24,11 @@ async fn pages(on: &Stage, filter: Filter, limit: usize) -> Vec<String> {
 pub async fn records_come_in_the_order_of_their_ids(on: &Stage) {
     on.push(specs("task", 3)).await;
     let wanted = ["task-2", "nobody", "task-0", "task-2"].map(id);
-    let records = on.store().get(wanted.to_vec()).await.unwrap();
+    let records = on.store().get(wanted.to_vec()).await.unwrap().records;
     let found: Vec<Option<TaskId>> =
         records.iter().map(|record| record.as_ref().map(|r| r.spec.id.clone())).collect();
     assert_eq!(found, [Some(id("task-2")), None, Some(id("task-0")), Some(id("task-2"))]);
-    assert!(on.store().get(Vec::new()).await.unwrap().is_empty());
+    assert!(on.store().get(Vec::new()).await.unwrap().records.is_empty());
 }
 
 pub async fn a_list_has_all_tasks_once_newest_first(on: &Stage) {

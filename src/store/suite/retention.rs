@@ -141,5 +141,5 @@ pub async fn many_are_pruned_in_bounded_steps(on: &Stage) {
     assert_eq!(prune(on, limits, 1000).await, 1000);
     assert_eq!(prune(on, limits, 10_000).await, 1400);
     let ids: Vec<TaskId> = (2400..2500).map(|n| id(&format!("task-{n}"))).collect();
-    assert!(on.store().get(ids).await.unwrap().iter().all(Option::is_some), "the newest stay");
+    assert!(on.store().get(ids).await.unwrap().records.iter().all(Option::is_some), "the newest stay");
 }

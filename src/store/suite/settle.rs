@@ -174,7 +174,8 @@ pub async fn a_success_spawns_tasks_in_the_same_step(on: &Stage) {
     on.claim_one("node").await;
     let run = started(on, "parent").await;
     let mut end = fate(&run, done());
-    end.spawn = vec![after("second", &["first"]), spec("first"), spec("known"), after("third", &["known"])];
+    end.spawn =
+        spawned([after("second", &["first"]), spec("first"), spec("known"), after("third", &["known"])]);
     assert_eq!(on.settle("node", vec![end]).await, [Settled::Applied(Cause::Complete)]);
     let counts = on.counts().await;
     assert_eq!((counts.of(View::Waiting), counts.of(View::Blocked), counts.of(View::Running)), (1, 2, 1));
@@ -192,7 +193,7 @@ pub async fn nothing_else_spawns(on: &Stage) {
             on.amend(&run.spec.id, Amend::Cancel("stop".into())).await;
         }
         let mut end = fate(&run, outcome);
-        end.spawn = specs("spawned", 2);
+        end.spawn = spawned(specs("spawned", 2));
         let stale = crate::task::Settlement { epoch: end.epoch + 1, ..end.clone() };
         on.settle("node", vec![stale, end]).await;
         assert!(on.find(&id("spawned-0")).await.is_none(), "outcome {n}");
@@ -203,9 +204,13 @@ pub async fn nothing_else_spawns(on: &Stage) {
 pub async fn a_circle_among_spawned_tasks_does_not_wait_for_ever(on: &Stage) {
     let run = started(on, "parent").await;
     let mut end = fate(&run, done());
-    end.spawn = vec![after("a", &["b"]), after("b", &["a"]), after("c", &["nowhere"])];
+    end.spawn = spawned([after("a", &["b"]), after("b", &["a"]), after("c", &["nowhere"])]);
     on.settle("node", vec![end]).await;
     for _ in 0..3 {
         on.run_one("node").await;
     }
+}
+
+fn spawned(specs: impl IntoIterator<Item = Spec>) -> Vec<Arc<Spec>> {
+    specs.into_iter().map(Arc::new).collect()
 }

@@ -55,12 +55,12 @@ impl Stage {
 
     /// Pushes that have to be accepted.
     pub async fn push(&self, specs: Vec<Spec>) -> Vec<Pushed> {
-        self.offer(Push { specs, guard: None, max_waiting: None }).await.expect("the push is accepted")
+        self.offer(Push::of(specs)).await.expect("the push is accepted")
     }
 
     /// A push that may be refused.
     pub async fn offer(&self, push: Push) -> Result<Vec<Pushed>, Refusal> {
-        let mut answers = self.store().push(vec![push]).await.expect("the store works");
+        let mut answers = self.store().push(Arc::new([push])).await.expect("the store works");
         assert_eq!(answers.len(), 1, "one answer for each push");
         answers.remove(0)
     }
@@ -73,7 +73,7 @@ impl Stage {
     }
 
     pub async fn refused(&self, specs: Vec<Spec>) -> Refusal {
-        self.offer(Push { specs, guard: None, max_waiting: None }).await.expect_err("the push is refused")
+        self.offer(Push::of(specs)).await.expect_err("the push is refused")
     }
 
     /// The next turn of a node.
@@ -148,7 +148,7 @@ impl Stage {
     }
 
     pub async fn find(&self, id: &TaskId) -> Option<Record> {
-        let mut records = self.store().get(vec![id.clone()]).await.expect("the store works");
+        let mut records = self.store().get(vec![id.clone()]).await.expect("the store works").records;
         assert_eq!(records.len(), 1, "one answer for each id");
         records.remove(0)
     }
