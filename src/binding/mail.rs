@@ -236,7 +236,7 @@ fn write_stop(text: &mut String, (slot, run, stop): &(u32, u32, Stop)) {
     let error = match stop {
         Stop::Cancelled(reason) => TaskError::Cancelled(reason.clone()),
         Stop::Timeout(limit) => TaskError::Timeout(*limit),
-        Stop::Lost => TaskError::Lost(1),
+        Stop::Lost | Stop::Doubtful => TaskError::Lost(1),
     };
     let _ = write!(text, "[{slot},{run},");
     write_error(text, &error);

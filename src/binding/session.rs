@@ -140,7 +140,7 @@ impl Session {
                 }
             }
         }
-        self.engine.nudge();
+        self.engine.look();
     }
 
     /// The handles of a batch are gone: nobody asks for those outcomes any more.

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::dispatch::{Entry, LaneId, OPEN_LANE};
-use crate::store::{Advance, Pulse};
+use crate::store::{Advance, Pulse, Turn};
 use crate::task::{Claimed, Outcome, Settlement, Spec, Standing, TaskId, settle};
 use crate::time::Millis;
 
 use super::core::{Closing, Core, KindId, STORED, Stop};
 use super::event::{Event, What};
+use super::fence::Heart;
 use super::pace::Pace;
 use super::timers::Alarm;
 
@@ -44,6 +45,9 @@ pub(super) struct Stored {
     pub turn_no: u64,
     pub pending: Vec<End>,
     pub in_flight: Option<(Arc<Advance>, Vec<End>)>,
+    /// An answer, and how many of its claims have been taken in.
+    pub arrived: Option<(Arc<Turn>, usize)>,
+    pub pulse: Heart,
     pub scratch: Vec<u32>,
 }
 
@@ -57,6 +61,8 @@ pub(super) struct StoredRun {
     pub claimed_at: Millis,
     pub started_at: Millis,
     pub stop: Option<Arc<str>>,
+    /// It was told that its claim may be lost: see `fence`.
+    pub doubted: bool,
     /// A timer of this run is set.
     pub armed: bool,
 }
@@ -111,7 +117,8 @@ impl Stored {
     }
 
     pub fn is_quiet(&self) -> bool {
-        self.runs.is_empty() && self.pending.is_empty() && self.in_flight.is_none()
+        let settled = self.pending.is_empty() && self.in_flight.is_none();
+        self.runs.is_empty() && settled && self.arrived.is_none()
     }
 
     pub fn runs_are_over(&self) -> bool {
@@ -217,6 +224,8 @@ impl Core {
         // The timer may be late, the timeout is not.
         let outcome = match run.claimed.spec.timeout {
             Some(timeout) if is_late(timeout) => Outcome::Timeout,
+            // It was told to stop for no fault of its own.
+            _ if run.doubted && matches!(outcome, Outcome::Error(_)) => Outcome::Lost,
             _ => stop.map_or(outcome, Outcome::Cancelled),
         };
         self.stored.pace.ended(now);
@@ -315,7 +324,7 @@ impl Core {
     pub fn is_stopped_stored(&self, slot: u32, number: u32) -> bool {
         let aborting = matches!(self.closing, Closing::Done | Closing::Draining { abort_at: None, .. });
         let run = self.stored.runs.get((slot & !STORED) as usize).filter(|run| run.number == number);
-        aborting || run.is_none_or(|run| run.phase == Phase::Stopping)
+        aborting || run.is_none_or(|run| run.phase == Phase::Stopping || run.doubted)
     }
 
     /// A beat is wanted at once: what is known of the pauses is out of date.

@@ -1,4 +1,4 @@
-//! The driver on stores that fail, lose answers, or panic.
+//! The rooms on stores that fail, lose answers, or panic.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -10,12 +10,13 @@ use crate::engine::{Engine, Host, PushResult, Waiter};
 use crate::error::TaskError;
 use crate::store::faulty::{Fault, Faulty, Plan};
 use crate::store::memory::MemoryStore;
-use crate::store::{Push, Retention};
+use crate::store::{Push, Retention, StoreError};
 
 /// A host that runs every task at once and well.
 #[derive(Default)]
-struct Obliging {
+pub(super) struct Obliging {
     engine: Mutex<Option<std::sync::Weak<Engine>>>,
+    pub(super) troubles: Mutex<Vec<StoreError>>,
 }
 
 impl Host for Obliging {
@@ -25,6 +26,7 @@ impl Host for Obliging {
         let now = engine.now();
         let mut core = engine.core();
         core.host_turned(now);
+        self.troubles.lock().unwrap().extend(core.events.take_trouble());
         while let Some(start) = core.next_start() {
             if core.begin_stored(start.slot, start.run, now) {
                 core.ended(start.slot, start.run, ok(), now);
@@ -36,17 +38,25 @@ impl Host for Obliging {
 }
 
 fn engine(plan: Plan) -> Arc<Engine> {
+    engine_on(Faulty::new(Arc::new(MemoryStore::new()), plan), config(4))
+}
+
+/// A started engine on this store, whose tasks all end well at once.
+pub(super) fn engine_on(store: Faulty<MemoryStore>, config: Config) -> Arc<Engine> {
+    engine_and_host(store, config).0
+}
+
+pub(super) fn engine_and_host(store: Faulty<MemoryStore>, config: Config) -> (Arc<Engine>, Arc<Obliging>) {
     let host = Arc::new(Obliging::default());
-    let store = Arc::new(Faulty::new(Arc::new(MemoryStore::new()), plan));
-    let engine = Arc::new(Engine::new(config(4), store, Retention::default(), host.clone()));
+    let engine = Arc::new(Engine::new(config, Arc::new(store), Retention::default(), host.clone()));
     *host.engine.lock().unwrap() = Some(Arc::downgrade(&engine));
     engine.core().add_kind(Kind::new("work"));
     engine.start();
-    engine
+    (engine, host)
 }
 
 /// Pushes tasks, one `Push` each, and waits for the answer.
-async fn push(engine: &Engine, specs: Vec<Spec>) -> Result<Vec<PushResult>, TaskError> {
+pub(super) async fn push(engine: &Engine, specs: Vec<Spec>) -> Result<Vec<PushResult>, TaskError> {
     let (sender, answer) = oneshot::channel();
     let one = |spec| Push::of([spec]);
     let batch = Ok(specs.into_iter().map(one).collect());
@@ -54,13 +64,13 @@ async fn push(engine: &Engine, specs: Vec<Spec>) -> Result<Vec<PushResult>, Task
     answer.await.expect("every batch is answered")
 }
 
-async fn outcome(engine: &Engine, id: &TaskId) -> super::super::Final {
+pub(super) async fn outcome(engine: &Engine, id: &TaskId) -> super::super::Final {
     let (sender, outcome) = oneshot::channel();
     engine.wait(id.clone(), Waiter::Channel(sender));
     outcome.await.expect("every waiter is answered")
 }
 
-fn run<T>(test: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let patient = async { tokio::time::timeout(Duration::from_secs(30), test).await.expect("it hangs") };
     runtime.block_on(patient)
