@@ -247,9 +247,9 @@ test('options that contradict each other are refused together', () => {
 })
 
 test('a call that changes tasks does not take undefined for all of them', () => {
-  assert.deepEqual(taskFilter(undefined), {})
+  assert.deepEqual(Object.keys(taskFilter(undefined)), [])
   assert.throws(() => taskFilter(undefined, 'cancelAll()', true), refusal('cancelAll() needs a filter'))
-  assert.deepEqual(taskFilter({}, 'cancelAll()', true), {})
+  assert.deepEqual(Object.keys(taskFilter({}, 'cancelAll()', true)), [])
 })
 
 test('hostile objects are an error, never a crash', () => {
@@ -310,7 +310,7 @@ test('each option is read once', () => {
       return reads === 1 ? 5 : 'never'
     },
   }
-  assert.deepEqual(runOptions(given), { timeout: 5 })
+  assert.equal(runOptions(given).timeout, 5)
   reads = 0
   assert.equal(
     checkDefinition(

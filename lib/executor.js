@@ -82,7 +82,7 @@ class TaskExecutor extends EventEmitter {
       return this.#lane.plain(work, priority, undefined)
     }
     const tell = this.#events.teller(work.name, this.#options.queue)
-    return this.#lane.guarded(work, { priority, timeout, retry, signal, context: plainContext, tell })
+    return this.#lane.guarded(work, { priority, timeout, retry, signal, kind: undefined, context: plainContext, tell })
   }
 
   async #executeKind(task, input, given) {
@@ -198,7 +198,7 @@ class TaskExecutor extends EventEmitter {
     const known = typeof task === 'string' ? this.#kinds.get(task) : this.#byDefinition.get(Object(task))
     if (known !== undefined) return known
     if (typeof task === 'string')
-      return this.#define(new Kind({ name: checkName(task, `task of ${call}`) }, this.#options))
+      return this.#define(new Kind(checkDefinition({ name: checkName(task, `task of ${call}`) }), this.#options))
     if (typeof task !== 'object' || task === null) {
       const taken =
         call === 'execute()' ? 'a function, a task definition or its name' : 'a task definition or its name'

@@ -311,6 +311,7 @@ class Lane {
       case Ready.MAIL:
         return this.stored.fetch()
       case Ready.RETRY:
+        this.tasks[slot]?.told(kind)
         return false
       // Handlers that go on after the end are told too, also where the grace was too short for a warning.
       case Ready.END:

@@ -77,7 +77,7 @@ function executorOptions(value) {
   const given = check.readOptions(value, EXECUTOR, CALL)
   const { concurrency = DEFAULTS.concurrency, maxAbandoned = DEFAULTS.maxAbandoned(concurrency) } = given
   const kept = { ...DEFAULTS.retention, ...given.retention }
-  return { ...DEFAULTS, ...given, concurrency, maxAbandoned, retention: kept }
+  return { __proto__: null, ...DEFAULTS, ...given, concurrency, maxAbandoned, retention: kept }
 }
 
 module.exports = { DEFAULTS, executorOptions }

@@ -223,12 +223,14 @@ fn is_plain(byte: u8) -> bool {
     (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\'
 }
 
-/// `slot, run, kind, attempt, attempts, metadata, input`: one list for all starts, since a list for each is
+/// `slot, run, kind, attempt, attempts, own, metadata, input`; own: 1 where the retry policy is the task's and not its
+/// kind's. One list for all starts, since a list for each is
 /// garbage for the loop.
 fn write_start(text: &mut String, start: &Start) {
     let Start { slot, run, kind, attempt, spec } = start;
     let metadata = spec.metadata.as_deref().unwrap_or("null");
-    let _ = write!(text, "{slot},{run},{kind},{attempt},{},{metadata},{}", spec.retry.attempts, spec.input);
+    let (attempts, own) = (spec.retry.attempts, u8::from(spec.retry.own));
+    let _ = write!(text, "{slot},{run},{kind},{attempt},{attempts},{own},{metadata},{}", spec.input);
 }
 
 /// `[slot, run, code, text]`

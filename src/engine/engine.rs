@@ -15,7 +15,7 @@ use crate::store::{
     Amend, Amended, Answer, Cell, Counts, Found, Page, Push, Pushed, Query, Refusal, Retention, Store,
     StoreError, Swap, Target, pause_cell,
 };
-use crate::task::{Name, TaskId};
+use crate::task::{Name, TaskId, View};
 use crate::time::Millis;
 
 use super::core::{Closing, Config, Core};
@@ -378,19 +378,27 @@ impl Engine {
         self.core().node().clone()
     }
 
-    /// Records by id.
+    /// Records by id. A task that this node has claimed ahead waits, as people see it.
     pub async fn get(&self, ids: Vec<TaskId>) -> Result<Found, TaskError> {
-        self.shared.unless_over(self.shared.store.get(ids)).await
+        let mut found = self.shared.unless_over(self.shared.store.get(ids)).await?;
+        self.core().show_as_seen(found.records.iter_mut().flatten());
+        Ok(found)
     }
 
     /// A page of records, newest first.
     pub async fn list(&self, query: Query) -> Result<Page, TaskError> {
-        self.shared.unless_over(self.shared.store.list(query)).await
+        let mut page = self.shared.unless_over(self.shared.store.list(query)).await?;
+        self.core().show_as_seen(page.records.iter_mut());
+        Ok(page)
     }
 
-    /// Tasks by state.
+    /// Tasks by state. Those that this node has claimed ahead wait, as people see it.
     pub async fn counts(&self, queue: Option<Name>) -> Result<Counts, TaskError> {
-        self.shared.unless_over(self.shared.store.counts(queue)).await
+        let mut counts = self.shared.unless_over(self.shared.store.counts(queue.clone())).await?;
+        let ahead = self.core().claimed_ahead(queue.as_ref()).min(counts.of(View::Running));
+        counts.by_view[View::Running as usize] -= ahead;
+        counts.by_view[View::Waiting as usize] += ahead;
+        Ok(counts)
     }
 
     /// Resolves when nothing waits and nothing runs, here and in the store.

@@ -11,7 +11,7 @@ use slab::Slab;
 
 use crate::dispatch::{Entry, LaneId, OPEN_LANE};
 use crate::store::{Advance, Pulse, Turn};
-use crate::task::{Claimed, Outcome, Settlement, Spec, Standing, TaskId, settle};
+use crate::task::{Claimed, Name, Outcome, Record, Settlement, Spec, Standing, State, TaskId, settle};
 use crate::time::Millis;
 
 use super::core::{Closing, Core, KindId, STORED, Stop};
@@ -349,7 +349,7 @@ impl Core {
     }
 
     /// These queues, and no others, are paused.
-    pub fn set_paused_queues(&mut self, paused: std::collections::HashSet<crate::task::Name>, now: Millis) {
+    pub fn set_paused_queues(&mut self, paused: std::collections::HashSet<Name>, now: Millis) {
         if paused == self.paused_queues {
             return;
         }
@@ -359,6 +359,27 @@ impl Core {
         for slot in self.slots(unbegun) {
             if self.paused_queues.contains(&self.stored.runs[(slot & !STORED) as usize].claimed.spec.queue) {
                 self.end_stored(slot, &Outcome::Released, now);
+            }
+        }
+    }
+
+    /// Tasks of this queue, or of all, that are claimed here and have not begun.
+    pub(super) fn claimed_ahead(&self, queue: Option<&Name>) -> u64 {
+        let unbegun = |run: &StoredRun| matches!(run.phase, Phase::Ready | Phase::Handed);
+        let here = |run: &StoredRun| queue.is_none_or(|queue| run.claimed.spec.queue == *queue);
+        self.stored.runs.iter().filter(|(_, run)| unbegun(run) && here(run)).count() as u64
+    }
+
+    /// What is claimed here and has not begun waits, whatever its store has to say of the claim.
+    pub(super) fn show_as_seen<'a>(&self, records: impl Iterator<Item = &'a mut Record>) {
+        let unbegun = |epoch: u64, id: &TaskId| {
+            let mut runs = self.stored.runs.iter().map(|(_, run)| run);
+            let found = runs.find(|run| run.claimed.epoch == epoch && run.claimed.spec.id == *id);
+            found.is_some_and(|run| matches!(run.phase, Phase::Ready | Phase::Handed))
+        };
+        for record in records.filter(|record| record.status.state == State::Running) {
+            if unbegun(record.status.epoch, &record.spec.id) {
+                (record.status.state, record.status.owner) = (State::Waiting, None);
             }
         }
     }

@@ -3,15 +3,17 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::driver::{engine_and_host, engine_on, outcome, push, run};
 use super::*;
-use crate::engine::{Engine, Waiter};
+use crate::engine::{Engine, Host, Waiter, Watch};
 use crate::error::TaskError;
 use crate::store::faulty::{Fault, Faulty, Method};
 use crate::store::memory::MemoryStore;
-use crate::store::{Push, StoreError};
+use crate::store::{Push, Retention, Store, StoreError};
+use crate::task::View;
 
 fn store(plan: impl Fn(Method, u64) -> Fault + Send + Sync + 'static) -> Faulty<MemoryStore> {
     Faulty::by_method(Arc::new(MemoryStore::new()), Box::new(plan))
@@ -262,4 +264,54 @@ fn an_outcome_that_comes_about_elsewhere_reaches_everybody_who_waits() {
         producer.close(100).await;
         worker.close(100).await;
     });
+}
+
+/// A host that is called and never begins anything.
+struct Idle;
+
+impl Host for Idle {
+    fn wake(&self) {}
+}
+
+#[test]
+fn what_is_claimed_and_has_not_begun_is_seen_waiting() {
+    run(async {
+        let store = Arc::new(MemoryStore::new());
+        let settings = Config { give_back_after: 600_000, ..config(2) };
+        let engine = Arc::new(Engine::new(settings, store.clone(), Retention::default(), Arc::new(Idle)));
+        engine.core().add_kind(Kind::new("work"));
+        engine.start();
+        let specs: Vec<Spec> = (0..5).map(|_| spec()).collect();
+        let ids: Vec<TaskId> = specs.iter().map(|spec| spec.id.clone()).collect();
+        push(&engine, specs).await.unwrap();
+        let in_store = || store.counts(None).now_or_never().unwrap().unwrap().of(View::Running);
+        wait_until("two are claimed", || in_store() == 2).await;
+        wait_until("and handed over", || engine.core().outbox.starts.len() == 2).await;
+        let start = engine.core().next_start().unwrap();
+        assert!(engine.core().begin_stored(start.slot, start.run, 0));
+        let counts = engine.counts(None).await.unwrap();
+        assert_eq!((counts.of(View::Running), counts.of(View::Waiting)), (1, 4));
+        let elsewhere = engine.counts(Some("elsewhere".into())).await.unwrap();
+        assert_eq!(elsewhere.unfinished(), 0);
+        let found = engine.get(ids).await.unwrap();
+        let running = found.records.iter().flatten().filter(|it| it.status.view(found.now) == View::Running);
+        assert_eq!(running.count(), 1);
+        engine.close(0).await;
+    });
+}
+
+#[test]
+fn every_awaited_task_is_asked_about_in_its_turn() {
+    let mut watch = Watch::default();
+    let ids: Vec<TaskId> = (0..25).map(|_| TaskId::new()).collect();
+    ids.iter().zip(0..).for_each(|(id, token)| watch.wait(id.clone(), Waiter::Token(token)));
+    let mut asked: Vec<TaskId> = (0..3).flat_map(|_| watch.awaited(10)).collect();
+    assert_eq!(asked.len(), 25);
+    asked.sort();
+    let mut all = ids.clone();
+    all.sort();
+    assert_eq!(asked, all, "three questions are about all of them");
+    watch.end(&ids[0], &Ok("1".into()));
+    let again: Vec<TaskId> = (0..3).flat_map(|_| watch.awaited(10)).collect();
+    assert!(again.len() == 24 && !again.contains(&ids[0]));
 }
