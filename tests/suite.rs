@@ -1,13 +1,15 @@
-//! The contract of a store, on the memory store: in the calm, and in a storm of calls that fail or whose
+//! The contract of a store, on every store that needs no server: in the calm, and in a storm of calls that fail or whose
 //! answers get lost, under a caller that asks again. Every check is a test case of its own.
 
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
-use futures_util::FutureExt;
 use task::store::faulty::{Fault, Faulty};
 use task::store::memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+use task::store::sqlite::{Durability, Options, SqliteStore};
 use task::store::suite::{Fixture, check};
 use task::store::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
@@ -18,18 +20,36 @@ use task::time::{ManualClock, Millis};
 
 const LEASE: Millis = 30_000;
 
-/// A memory store on a clock that is moved by hand, in a storm or not.
-struct Memory {
-    memory: Arc<MemoryStore>,
-    clock: Arc<ManualClock>,
-    storm: Option<Stubborn>,
+/// What the checks need of a store on a clock that is moved by hand.
+trait Bench: Store {
+    fn verify(&self) -> Result<(), String>;
 }
 
-impl Fixture for Memory {
+impl Bench for MemoryStore {
+    fn verify(&self) -> Result<(), String> {
+        Self::verify(self)
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Bench for SqliteStore {
+    fn verify(&self) -> Result<(), String> {
+        wait(Self::verify(self)).map_err(|error| error.to_string())?
+    }
+}
+
+/// A store, in a storm or not.
+struct Set<S> {
+    store: Arc<S>,
+    clock: Arc<ManualClock>,
+    storm: Option<Stubborn<S>>,
+}
+
+impl<S: Bench> Fixture for Set<S> {
     fn store(&self) -> &dyn Store {
         match &self.storm {
             Some(stubborn) => stubborn,
-            None => &*self.memory,
+            None => &*self.store,
         }
     }
 
@@ -43,60 +63,105 @@ impl Fixture for Memory {
     }
 
     fn verify(&self) -> Result<(), String> {
-        self.memory.verify()
+        self.store.verify()
     }
 }
 
-fn run(topic: &str, name: &str, in_a_storm: bool) {
+/// For futures that other threads wake. It may be called within itself, unlike that of a runtime.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+fn run<S: Bench>(topic: &str, name: &str, in_a_storm: bool, open: impl FnOnce(Arc<ManualClock>) -> S) {
     let clock = Arc::new(ManualClock::at(1_700_000_000_000));
-    let memory = Arc::new(MemoryStore::with_clock(clock.clone(), LEASE));
-    let storm = in_a_storm.then(|| Stubborn::new(&memory));
-    let fixture = Memory { memory, clock, storm };
+    let store = Arc::new(open(clock.clone()));
+    let storm = in_a_storm.then(|| Stubborn::new(&store));
+    let set = Set { store, clock, storm };
     let check = check(topic, name).expect("the name comes from the list");
-    check.run(Box::new(fixture)).now_or_never().expect("the memory store never waits");
+    wait(check.run(Box::new(set)));
 }
 
-macro_rules! calm {
+fn on_memory(topic: &str, name: &str, in_a_storm: bool) {
+    run(topic, name, in_a_storm, |clock| MemoryStore::with_clock(clock, LEASE));
+}
+
+#[cfg(feature = "sqlite")]
+fn on_sqlite(topic: &str, name: &str, in_a_storm: bool) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options { durability: Durability::Relaxed, lease: LEASE };
+    run(topic, name, in_a_storm, |clock| {
+        SqliteStore::with_clock(&folder.path().join("tasks.db"), options, clock).expect("the file opens")
+    });
+}
+
+macro_rules! memory {
     ($($topic:ident: [$($name:ident,)*])*) => {$(
         mod $topic {$(
-            #[test]
-            fn $name() {
-                crate::run(stringify!($topic), stringify!($name), false);
+            mod $name {
+                #[test]
+                fn in_the_calm() {
+                    crate::on_memory(stringify!($topic), stringify!($name), false);
+                }
+                #[test]
+                fn in_a_storm() {
+                    crate::on_memory(stringify!($topic), stringify!($name), true);
+                }
             }
         )*}
     )*};
 }
 
-macro_rules! stormy {
+mod memory {
+    task::store_checks!(memory);
+}
+
+#[cfg(feature = "sqlite")]
+macro_rules! sqlite {
     ($($topic:ident: [$($name:ident,)*])*) => {$(
         mod $topic {$(
-            #[test]
-            fn $name() {
-                crate::run(stringify!($topic), stringify!($name), true);
+            mod $name {
+                #[test]
+                fn in_the_calm() {
+                    crate::on_sqlite(stringify!($topic), stringify!($name), false);
+                }
+                #[test]
+                fn in_a_storm() {
+                    crate::on_sqlite(stringify!($topic), stringify!($name), true);
+                }
             }
         )*}
     )*};
 }
 
-mod in_the_calm {
-    task::store_checks!(calm);
-}
-
-mod in_a_storm {
-    task::store_checks!(stormy);
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    task::store_checks!(sqlite);
 }
 
 /// A caller that repeats every call until it is answered.
 ///
 /// Half of the calls fail. Those that may be repeated after they were done lose their answers as well; the
 /// others (changes by an operator, compare-and-set, beats) fail before they have done anything.
-struct Stubborn {
-    repeatable: Faulty<MemoryStore>,
-    others: Faulty<MemoryStore>,
+struct Stubborn<S> {
+    repeatable: Faulty<S>,
+    others: Faulty<S>,
 }
 
-impl Stubborn {
-    fn new(memory: &Arc<MemoryStore>) -> Self {
+impl<S: Store> Stubborn<S> {
+    fn new(store: &Arc<S>) -> Self {
         let dice = |call: u64| call.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
         let repeatable = move |call| match dice(call) {
             0..4 => Fault::Before,
@@ -105,8 +170,8 @@ impl Stubborn {
         };
         let others = move |call| if dice(call) < 8 { Fault::Before } else { Fault::None };
         Self {
-            repeatable: Faulty::new(memory.clone(), Box::new(repeatable)),
-            others: Faulty::new(memory.clone(), Box::new(others)),
+            repeatable: Faulty::new(store.clone(), Box::new(repeatable)),
+            others: Faulty::new(store.clone(), Box::new(others)),
         }
     }
 
@@ -122,7 +187,7 @@ impl Stubborn {
     }
 }
 
-impl Store for Stubborn {
+impl<S: Store> Store for Stubborn<S> {
     fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
         // A guard that has moved its cell refuses the repetition; and only a minted id knows itself again.
         let is_repeatable = |push: &Push| push.guard.is_none() && push.specs.iter().all(|spec| spec.minted);

@@ -19,7 +19,10 @@ mod claim;
 mod error;
 pub mod faulty;
 pub mod memory;
+mod plan;
 mod query;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 pub mod suite;
 
 use std::future::Future;

@@ -11,6 +11,8 @@ mod settle;
 mod spec;
 mod state;
 
+#[doc(no_inline)]
+pub use crate::policy::RetryPolicy;
 pub use flow::cycle;
 pub use id::TaskId;
 pub use name::{Name, NameError, check_name};

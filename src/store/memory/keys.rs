@@ -5,14 +5,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::task::{Conflict, Quiet, Spec, State, TaskId};
+use crate::store::plan::{Holder, KeyAt, Meeting, key_of, meeting};
+use crate::task::{Quiet, Spec, State, Status, TaskId};
 use crate::time::Millis;
 
-use super::book::{Book, Task};
+use super::book::Book;
 use super::lane::Slot;
-
-/// A queue and a key in it.
-pub(super) type KeyAt = (crate::task::Name, crate::task::Name);
 
 #[derive(Debug)]
 pub(super) struct KeyRow {
@@ -31,46 +29,17 @@ pub(super) struct Keys {
     quiet: BTreeSet<(Millis, KeyAt)>,
 }
 
-/// What a push with a key finds and has to do.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Meeting {
-    /// Takes the key.
-    Free,
-    /// Takes the key from this waiting task, which is cancelled.
-    Oust(Slot),
-    /// Takes the key from this running task.
-    Follow(Slot),
-    /// Gives its input to this waiting task.
-    Slide(Slot),
-    /// Stands for this task.
-    Found(TaskId),
-    /// Is refused.
-    Refused(TaskId),
-}
-
-pub(super) fn key_of(spec: &Spec) -> Option<KeyAt> {
-    spec.key.as_ref().map(|key| (spec.queue.clone(), key.text.clone()))
-}
-
 impl Book {
-    /// What a push of `spec` finds at its key. A throttle that is still quiet comes first, then a debounce,
-    /// then what the push says about conflicts.
-    pub fn meet(&self, at: &KeyAt, spec: &Spec, now: Millis) -> Meeting {
+    /// What a push of `spec` finds at its key, and who holds that.
+    pub fn meet(&self, at: &KeyAt, spec: &Spec, now: Millis) -> (Meeting, Option<Slot>) {
         let key = spec.key.as_ref().expect("the caller has seen it");
-        let Some(row) = self.keys.rows.get(at) else { return Meeting::Free };
-        if matches!(key.quiet, Quiet::Throttle(_)) && row.quiet_until > now {
-            return Meeting::Found(row.last.clone());
-        }
-        let Some(slot) = row.holder else { return Meeting::Free };
-        let holder = &self.tasks[slot];
-        let debounces = matches!(key.quiet, Quiet::Debounce { .. });
-        match key.conflict {
-            _ if debounces && is_fresh(holder) => Meeting::Slide(slot),
-            Conflict::Refuse if !debounces => Meeting::Refused(holder.spec.id.clone()),
-            Conflict::Ignore if !debounces => Meeting::Found(holder.spec.id.clone()),
-            _ if holder.status.state == State::Waiting => Meeting::Oust(slot),
-            _ => Meeting::Follow(slot),
-        }
+        let Some(row) = self.keys.rows.get(at) else { return (Meeting::Free, None) };
+        let holder = row.holder.map(|slot| {
+            let Status { state, first_started_at, .. } = &self.tasks[slot].status;
+            let id = self.tasks[slot].spec.id.clone();
+            Holder { id, waits: *state == State::Waiting, is_fresh: first_started_at.is_none() }
+        });
+        (meeting(key, &row.last, row.quiet_until > now, holder.as_ref()), row.holder)
     }
 
     /// Gives the key of a task to it; answers whose end it has to wait for.
@@ -139,9 +108,4 @@ impl Book {
             }
         }
     }
-}
-
-/// A debounce may still change its input: no run of it has begun.
-fn is_fresh(holder: &Task) -> bool {
-    holder.status.state == State::Waiting && holder.status.first_started_at.is_none()
 }

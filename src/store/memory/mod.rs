@@ -1,7 +1,7 @@
 //! The memory store: one mutex around a slab and ordered indexes. The reference for the others.
 //!
 //! Nothing survives the process. Layout: `book` holds the tasks and keeps every index in step with them, with
-//! `lane` for what can be claimed and `keys`, `cells`, `nodes` for the rest; `plan` and `push`, `advance` and
+//! `lane` for what can be claimed and `keys`, `cells`, `nodes` for the rest; `push`, `advance` and
 //! `claim`, `amend`, `retention` and `read` are the methods of the trait; `verify` checks it all.
 
 mod advance;
@@ -12,7 +12,6 @@ mod claim;
 mod keys;
 mod lane;
 mod nodes;
-mod plan;
 mod push;
 mod read;
 mod retention;

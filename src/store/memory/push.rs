@@ -1,22 +1,24 @@
 //! `push`: what was admitted is written, in the order in which it was given.
 
 use std::collections::hash_map::Entry;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::store::{Push, Pushed, Refusal};
-use crate::task::{Cause, OnBlockerFailure, Quiet, Spec, State, Status, TaskId, When};
+use crate::task::{Cause, Name, OnBlockerFailure, Quiet, Spec, State, Status, TaskId, Text, When};
 use crate::time::Millis;
 
 use super::book::{Book, Edge, SUPERSEDED, Task};
-use super::keys::{Meeting, key_of};
 use super::lane::Slot;
+use crate::store::plan::{self, KeyAt, Meeting, Shelf, key_of};
 
 /// The reason given to a task whose blocker did not complete.
 pub(super) const BLOCKED: &str = "a task that it waits for did not complete";
 
 impl Book {
     pub fn push(&mut self, push: &Push, now: Millis) -> Result<Vec<Pushed>, Refusal> {
-        let specs = self.admit(push, now)?;
+        let Ok(specs) = plan::admit(self, push, now);
+        let specs = specs?;
         if let Some(guard) = &push.guard {
             self.swap(guard).map_err(|_| Refusal::Moved)?;
         }
@@ -27,7 +29,7 @@ impl Book {
 
     /// Pushes what a completed run has spawned.
     pub fn spawn(&mut self, mut specs: Vec<Arc<Spec>>, now: Millis) {
-        self.admit_spawned(&mut specs, now);
+        let Ok(()) = plan::admit_spawned(self, &mut specs, now);
         self.add_all(specs, now);
     }
 
@@ -48,19 +50,19 @@ impl Book {
             && !self.by_id.contains_key(&spec.id)
         {
             match self.meet(&key, &spec, now) {
-                Meeting::Free => {}
-                Meeting::Oust(holder) => {
+                (Meeting::Found(id) | Meeting::Refused(id), _) => return found(id),
+                (_, None) | (Meeting::Free, _) => {}
+                (Meeting::Oust, Some(holder)) => {
                     self.unplace(holder);
                     self.tasks[holder].status.cancel = Some(SUPERSEDED.into());
                     ousted = Some(self.tasks[holder].spec.id.clone());
                     self.finish(holder, Cause::Supersede, now);
                 }
-                Meeting::Follow(holder) => self.supersede(holder),
-                Meeting::Slide(holder) => {
+                (Meeting::Follow, Some(holder)) => self.supersede(holder),
+                (Meeting::Slide, Some(holder)) => {
                     self.slide(holder, &spec, now);
                     return found(self.tasks[holder].spec.id.clone());
                 }
-                Meeting::Found(id) | Meeting::Refused(id) => return found(id),
             }
             if let Some(Quiet::Debounce { wait, .. }) = spec.key.as_ref().map(|key| key.quiet) {
                 Arc::make_mut(&mut spec).when = When::After(wait);
@@ -173,6 +175,31 @@ impl Book {
         } else {
             self.place(slot, now);
         }
+    }
+}
+
+impl Shelf for Book {
+    type Error = Infallible;
+    fn waiting(&mut self) -> Result<u64, Infallible> {
+        Ok(self.waiting)
+    }
+    fn value(&mut self, cell: &Name) -> Result<Option<Arc<str>>, Infallible> {
+        Ok(self.cells.value(cell).cloned())
+    }
+    fn has(&mut self, id: &TaskId) -> Result<bool, Infallible> {
+        Ok(self.by_id.contains_key(id))
+    }
+    fn known(&mut self, id: &TaskId) -> Result<Option<(Text, bool)>, Infallible> {
+        Ok(self.find(id).map(|task| (task.spec.input.clone(), task.slid)))
+    }
+    fn meets(
+        &mut self,
+        at: &KeyAt,
+        spec: &Spec,
+        now: Millis,
+    ) -> Result<(Meeting, Option<TaskId>), Infallible> {
+        let (meeting, holder) = self.meet(at, spec, now);
+        Ok((meeting, holder.map(|slot| self.tasks[slot].spec.id.clone())))
     }
 }
 

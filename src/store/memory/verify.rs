@@ -6,8 +6,8 @@ use crate::task::{State, View};
 use crate::time::Millis;
 
 use super::book::{Book, Task};
-use super::keys::key_of;
 use super::lane::Slot;
+use crate::store::plan::key_of;
 
 /// What the tasks say about the indexes.
 #[derive(Default)]

@@ -1,0 +1,205 @@
+//! `advance`: settle, promote, expire, cascade, claim, in that order and in one step.
+
+use rusqlite::{Result, params};
+
+use crate::store::{Advance, Settled, Turn};
+use crate::task::{Attempt, Cause, OnBlockerFailure, Settlement, State, TaskId};
+use crate::time::Millis;
+
+use super::STEP;
+use super::claim::Runs;
+use super::ledger::Ledger;
+use super::push::{BLOCKED, SUPERSEDED_BY};
+use super::row::{Task, first, signed};
+
+impl Ledger<'_> {
+    pub fn advance(&mut self, step: &Advance, runs: &mut Runs) -> Result<Turn> {
+        let mut turn = Turn { now: self.now, ..Turn::default() };
+        turn.settled.reserve(step.settlements.len());
+        for end in &step.settlements {
+            turn.settled.push(self.settle(end, runs)?);
+        }
+        self.promote()?;
+        // Expiries leave room for cascades, so that neither can hold up the other.
+        self.expire(STEP / 2, &mut turn.ended)?;
+        self.cascade(STEP - turn.ended.len(), &mut turn.ended)?;
+        let reopens_at = self.claim(&step.node, &step.claims, &mut turn, runs)?;
+        let date = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0).map(|at| at as Millis);
+        let due_at = first(&mut self.sql.first_timed, [], date)?;
+        let expires_at = first(&mut self.sql.first_expiring, [], date)?;
+        let cascades = first(&mut self.sql.first_cascade, [], |_| Ok(()))?.is_some();
+        turn.more = cascades || [due_at, expires_at].into_iter().flatten().any(|at| at <= self.now);
+        turn.next_at = [due_at, expires_at, reopens_at].into_iter().flatten().min();
+        Ok(turn)
+    }
+
+    fn settle(&mut self, end: &Settlement, runs: &mut Runs) -> Result<Settled> {
+        let epoch = end.epoch as i64;
+        if let Some(run) = runs.get(epoch)
+            && end.cause == Cause::Complete
+            && end.spawn.is_empty()
+            && run.id == end.id
+        {
+            let run = run.clone();
+            if self.sql.end_run.execute(params![run.serial, epoch])? == 0 {
+                return Ok(Settled::Stale);
+            }
+            runs.forget(epoch);
+            if self.complete(end, &run)? {
+                return Ok(Settled::Applied(Cause::Complete));
+            }
+            // It has a key, dependents, or a request to stop: the long way needs its claim again.
+            let node = self.node_no(&run.node)?;
+            self.sql.run.execute(params![run.serial, epoch, node, signed(run.started_at)])?;
+        }
+        let task = match runs.get(epoch).filter(|run| run.id == end.id).map(|run| run.serial) {
+            Some(serial) => self.at(serial)?,
+            None => self.find(&end.id)?,
+        };
+        let Some(task) = task.filter(|task| {
+            let status = &task.status;
+            status.state == State::Running && status.epoch == end.epoch && task.spec.id == end.id
+        }) else {
+            return Ok(Settled::Stale);
+        };
+        runs.forget(epoch);
+        self.settle_task(task, end.clone())
+    }
+
+    /// The common end, in one statement; not where the task has what needs more.
+    fn complete(&mut self, end: &Settlement, run: &super::claim::Run) -> Result<bool> {
+        self.meta.end_no += 1;
+        let output = end.output.as_deref();
+        let done = self.sql.complete.execute(params![
+            run.serial,
+            end.id.as_str(),
+            super::row::number_of(Cause::Complete),
+            end.epoch as i64,
+            signed(run.started_at),
+            signed(self.now),
+            self.meta.end_no,
+            output,
+            end.failures,
+            end.losses,
+        ])?;
+        if done == 0 {
+            self.meta.end_no -= 1;
+            return Ok(false);
+        }
+        let bytes = run.input_bytes + output.map_or(0, str::len);
+        self.file(State::Completed, bytes as i64, 1);
+        self.took(State::Running, Cause::Complete);
+        self.recount(run.lane, crate::task::View::Running, crate::task::View::Completed, 1)?;
+        self.unbusy(run.lane, run.group.as_ref())?;
+        Ok(true)
+    }
+
+    fn settle_task(&mut self, mut task: Task, end: Settlement) -> Result<Settled> {
+        let end = end.under(task.status.cancel.is_some(), task.status.superseded);
+        self.let_go(&mut task)?;
+        task.status.failures = end.failures;
+        task.status.losses = end.losses;
+        if let Some(attempt) = end.attempt.clone() {
+            task.status.note(Attempt { at: self.now, ..attempt });
+        }
+        if end.cause != Cause::Release {
+            task.expires_at = None;
+        }
+        if end.state().is_final() {
+            task.status.output = end.output.clone();
+            if end.cause == Cause::Supersede {
+                task.status.cancel = Some(SUPERSEDED_BY.into());
+            }
+            self.finish(&mut task, end.cause)?;
+            if !end.spawn.is_empty() {
+                self.spawn(end.spawn)?;
+            }
+        } else {
+            task.status.run_at = self.now.saturating_add(end.delay);
+            self.enter(&mut task, end.cause)?;
+            if end.cause != Cause::Release {
+                task.place = self.next_serial();
+            }
+            self.place(&task)?;
+            self.save(&task)?;
+        }
+        Ok(Settled::Applied(end.cause))
+    }
+
+    /// Makes due tasks ready.
+    fn promote(&mut self) -> Result<()> {
+        for serial in self.serials(|sql| &mut sql.due_timed, STEP)? {
+            let task = self.must(serial)?;
+            self.unplace(&task)?;
+            self.place(&task)?;
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self, max: usize, ended: &mut Vec<TaskId>) -> Result<()> {
+        for serial in self.serials(|sql| &mut sql.due_expiring, max)? {
+            let task = self.must(serial)?;
+            self.expire_one(task, ended)?;
+        }
+        Ok(())
+    }
+
+    pub fn expire_one(&mut self, mut task: Task, ended: &mut Vec<TaskId>) -> Result<()> {
+        self.unplace(&task)?;
+        task.expires_at = None;
+        let number = task.status.failures + 1;
+        task.status.note(Attempt { at: self.now, ..Attempt::expired(number) });
+        ended.push(task.spec.id.clone());
+        self.finish(&mut task, Cause::Expire)
+    }
+
+    /// Tells up to `max` dependents of ended tasks.
+    pub fn cascade(&mut self, max: usize, ended: &mut Vec<TaskId>) -> Result<()> {
+        let mut left = max;
+        while left > 0 {
+            let read = |row: &rusqlite::Row<'_>| {
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, i64>(2)?,
+                    row.get::<_, bool>(3)?,
+                ))
+            };
+            let Some((no, blocker, upto, completed)) = first(&mut self.sql.first_cascade, [], read)? else {
+                return Ok(());
+            };
+            let read = |row: &rusqlite::Row<'_>| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
+            };
+            let edges = super::row::all(&mut self.sql.edges, params![blocker, upto, left as i64], read)?;
+            let is_last = edges.len() < left;
+            for (wait_no, dependent, runs_anyway) in &edges {
+                let on_failure = if *runs_anyway { OnBlockerFailure::Run } else { OnBlockerFailure::Cancel };
+                self.tell(*dependent, *wait_no, completed || on_failure == OnBlockerFailure::Run, ended)?;
+            }
+            left -= edges.len();
+            if is_last {
+                self.sql.drop_edges.execute(params![blocker, upto])?;
+                self.sql.drop_cascade.execute([no])?;
+            } else if let Some((wait_no, ..)) = edges.last() {
+                self.sql.drop_edges.execute(params![blocker, wait_no])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells one dependent that a blocker of its wait has ended.
+    fn tell(&mut self, serial: i64, wait_no: i64, goes_on: bool, ended: &mut Vec<TaskId>) -> Result<()> {
+        let waits = |task: &Task| task.wait_no == wait_no && task.status.state == State::Waiting;
+        let Some(mut task) = self.at(serial)?.filter(waits) else { return Ok(()) };
+        self.unplace(&task)?;
+        if goes_on {
+            task.status.blockers -= 1;
+            self.place(&task)?;
+            return self.save(&task);
+        }
+        task.status.cancel = Some(BLOCKED.into());
+        ended.push(task.spec.id.clone());
+        self.finish(&mut task, Cause::Block)
+    }
+}

@@ -1,0 +1,158 @@
+//! `amend`: what operators change.
+//!
+//! A filter is worked off in steps, oldest task first and round again, so that a million tasks are looked at
+//! once or twice, not once a step. That needs every change to leave its task out of reach of the same change.
+
+use std::sync::Arc;
+
+use rusqlite::{Result, params};
+
+use crate::store::{Amend, Amended, Filter, Target};
+use crate::task::{Cause, State, Status, TaskId};
+
+use super::STEP;
+use super::filter::Chosen;
+use super::ledger::Ledger;
+use super::push::Ended;
+use super::row::Task;
+
+impl Ledger<'_> {
+    pub fn amend(&mut self, target: &Target, change: &Amend) -> Result<Amended> {
+        let mut amended = Amended::default();
+        let serials = match target {
+            Target::Ids(ids) => {
+                let mut serials = Vec::with_capacity(ids.len());
+                for id in ids {
+                    serials.extend(self.serial_of(id)?);
+                }
+                serials
+            }
+            Target::Filter(filter) => self.step_over(filter, change, &mut amended.more)?,
+        };
+        let mut revived = Vec::new();
+        for serial in serials {
+            let Some(task) = self.at(serial)? else { continue };
+            if !self.can(&task, change)? {
+                continue;
+            }
+            amended.changed.push(task.spec.id.clone());
+            match change {
+                Amend::Retry => revived.push((serial, self.revive(task)?)),
+                _ => self.change(task, change, &mut amended)?,
+            }
+        }
+        // Only now, since a blocker may have been revived after what waits for it.
+        for (serial, follows) in revived {
+            self.tie(serial, follows, Ended::Forgive)?;
+        }
+        self.cascade(STEP, &mut amended.ended)?;
+        Ok(amended)
+    }
+
+    /// The next tasks that match a filter and can be changed.
+    fn step_over(&mut self, filter: &Filter, change: &Amend, more: &mut bool) -> Result<Vec<i64>> {
+        let chosen = Chosen::of(self, filter)?;
+        let from = self.meta.amended_to;
+        let mut found = Vec::new();
+        'round: for (after, upto) in [(from, i64::MAX), (0, from)] {
+            let mut after = after;
+            loop {
+                let batch = chosen.batch(self, after, upto, STEP + 1)?;
+                let is_last = batch.len() <= STEP;
+                for task in batch {
+                    after = task.serial;
+                    if chosen.is_in(&task) && self.can(&task, change)? {
+                        found.push(task.serial);
+                        if found.len() > STEP {
+                            break 'round;
+                        }
+                    }
+                }
+                if is_last {
+                    break;
+                }
+            }
+        }
+        *more = found.len() > STEP;
+        found.truncate(STEP);
+        self.meta.amended_to = found.last().copied().filter(|_| *more).unwrap_or(0);
+        Ok(found)
+    }
+
+    fn can(&mut self, task: &Task, change: &Amend) -> Result<bool> {
+        let status = &task.status;
+        let waits = status.state == State::Waiting;
+        Ok(match change {
+            Amend::Cancel(_) => waits || status.state == State::Running && status.cancel.is_none(),
+            Amend::Retry => status.state.is_final() && self.key_is_free(task)?,
+            Amend::Remove => status.state != State::Running,
+            Amend::Promote => waits && status.run_at > self.now,
+            Amend::Reschedule(at) => waits && status.run_at != *at,
+            Amend::Prioritise(priority) => waits && status.priority != *priority,
+        })
+    }
+
+    fn change(&mut self, task: Task, change: &Amend, amended: &mut Amended) -> Result<()> {
+        let now = self.now;
+        match change {
+            Amend::Cancel(reason) => self.cancel(task, reason, amended).map(drop),
+            Amend::Remove => {
+                let task = match task.status.state {
+                    State::Waiting => self.cancel(task, &"removed".into(), amended)?,
+                    _ => task,
+                };
+                self.forget_task(task)
+            }
+            Amend::Reschedule(at) => self.rewrite(task, |status| status.run_at = *at),
+            Amend::Promote => self.rewrite(task, |status| status.run_at = now),
+            Amend::Prioritise(priority) => self.rewrite(task, |status| status.priority = *priority),
+            Amend::Retry => unreachable!("revivals are tied to their blockers by the caller"),
+        }
+    }
+
+    fn rewrite(&mut self, mut task: Task, change: impl FnOnce(&mut Status)) -> Result<()> {
+        self.unplace(&task)?;
+        change(&mut task.status);
+        self.place(&task)?;
+        self.save(&task)
+    }
+
+    fn cancel(&mut self, mut task: Task, reason: &Arc<str>, amended: &mut Amended) -> Result<Task> {
+        task.status.cancel = Some(reason.clone());
+        let (id, epoch) = (task.spec.id.clone(), task.status.epoch);
+        if task.status.state == State::Running {
+            self.sql.ask_to_stop.execute([task.serial])?;
+            self.sql.set_cancel.execute(params![task.serial, &**reason])?;
+            amended.stopping.push((id, epoch));
+        } else {
+            self.unplace(&task)?;
+            self.finish(&mut task, Cause::Cancel)?;
+            amended.ended.push(id);
+        }
+        Ok(task)
+    }
+
+    /// Lets an ended task wait again, with fresh budgets and no last moment; answers whose end it follows.
+    fn revive(&mut self, mut task: Task) -> Result<Option<TaskId>> {
+        self.unfile(&mut task)?;
+        self.enter(&mut task, Cause::Revive)?;
+        let place = self.next_serial();
+        (task.place, task.wait_no, task.expires_at) = (place, place, None);
+        let status = &mut task.status;
+        (status.failures, status.losses) = (0, 0);
+        (status.cancel, status.superseded, status.output, status.finished_at) = (None, false, None, None);
+        status.first_started_at = None;
+        status.run_at = self.now;
+        let follows = self.take_key(&task)?;
+        self.place(&task)?;
+        self.save(&task)?;
+        Ok(follows)
+    }
+
+    /// Forgets an ended task.
+    pub fn forget_task(&mut self, mut task: Task) -> Result<()> {
+        self.unfile(&mut task)?;
+        self.sql.drop_task.execute([task.serial])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,397 @@
+//! One transaction's view of the file: counters and lanes at hand, rows by need, and every table in step.
+//!
+//! The counterpart of the memory store's book, method by method. Invariants: a waiting task is in exactly one
+//! of `ready`, `timed`, or neither (blocked); an unfinished task runs if and only if it has a row in
+//! `running`; counters that changed are written by `flush`, before the commit; after a rollback, or when
+//! another process has written, everything that is cached here is forgotten.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, Result, Statement as Sql, params};
+
+use crate::store::NodeId;
+use crate::task::{Cause, Name, Place, RetryPolicy, State, TRANSITIONS, TaskId, View};
+use crate::time::Millis;
+
+use super::lanes::Lanes;
+use super::ready::Heads;
+use super::row::{self, AWAITED, Names, SUPERSEDED, Shared, Task, all, broken, first, number_of, signed};
+use super::statements::Statements;
+
+/// Counters of the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Meta {
+    pub epoch: i64,
+    pub serial: i64,
+    pub end_no: i64,
+    pub amended_to: i64,
+    pub waiting: i64,
+    /// Ended tasks, and their bytes, in the order of `FILES`.
+    pub ended: [i64; 3],
+    pub bytes: [i64; 3],
+}
+
+/// Final states, in the order of their files.
+pub(super) const FILES: [State; 3] = [State::Completed, State::Failed, State::Cancelled];
+
+pub(super) struct Ledger<'c> {
+    pub db: &'c Connection,
+    pub sql: Statements<'c>,
+    pub now: Millis,
+    pub meta: Meta,
+    written: Meta,
+    is_loaded: bool,
+    pub lanes: Lanes,
+    pub heads: Heads,
+    pub known: Known,
+    /// How often each of `TRANSITIONS` was taken; for tests.
+    pub transitions: [u64; TRANSITIONS.len()],
+    data_version: i64,
+    pub tidied_at: Millis,
+}
+
+/// Numbers that never change their meaning while the file lives.
+#[derive(Default)]
+pub(super) struct Known {
+    retries: Shared<RetryPolicy>,
+    /// Few distinct ones: compared one by one, which is less than a hash of their text.
+    retry_nos: Vec<(RetryPolicy, i64)>,
+    nodes: Shared<NodeId>,
+    node_nos: HashMap<NodeId, i64>,
+}
+
+impl<'c> Ledger<'c> {
+    pub fn open(db: &'c Connection) -> Result<Self> {
+        Ok(Self {
+            db,
+            sql: Statements::prepare(db)?,
+            now: 0,
+            meta: Meta::default(),
+            written: Meta::default(),
+            is_loaded: false,
+            lanes: Lanes::default(),
+            heads: Heads::default(),
+            known: Known::default(),
+            transitions: [0; TRANSITIONS.len()],
+            data_version: 0,
+            tidied_at: 0,
+        })
+    }
+
+    /// Begins a transaction; says whether others have written since the last one.
+    pub fn begin(&mut self, now: Millis) -> Result<bool> {
+        self.sql.begin.execute([])?;
+        self.now = now;
+        let moved = self.has_moved()?;
+        if !self.is_loaded {
+            let read = |row: &rusqlite::Row<'_>| {
+                Ok(Meta {
+                    epoch: row.get(0)?,
+                    serial: row.get(1)?,
+                    end_no: row.get(2)?,
+                    amended_to: row.get(3)?,
+                    waiting: row.get(4)?,
+                    ended: [row.get(5)?, row.get(6)?, row.get(7)?],
+                    bytes: [row.get(8)?, row.get(9)?, row.get(10)?],
+                })
+            };
+            self.meta =
+                first(&mut self.sql.meta, [], read)?.ok_or_else(|| broken(0, "the counters are gone"))?;
+            self.written = self.meta.clone();
+            self.is_loaded = true;
+        }
+        Ok(moved)
+    }
+
+    /// Whether others have written since the last look, or the last transaction here.
+    pub fn has_moved(&mut self) -> Result<bool> {
+        let version = first(&mut self.sql.data_version, [], |row| row.get(0))?.unwrap_or(0);
+        let moved = std::mem::replace(&mut self.data_version, version) != version;
+        if moved {
+            self.forget();
+        }
+        Ok(moved)
+    }
+
+    /// Writes what was only counted so far, and commits.
+    pub fn commit(&mut self) -> Result<()> {
+        self.flush_heads()?;
+        self.flush_lanes()?;
+        if self.meta != self.written {
+            let Meta { epoch, serial, end_no, amended_to, waiting, ended, bytes } = &self.meta;
+            self.sql.set_meta.execute(params![
+                epoch, serial, end_no, amended_to, waiting, ended[0], ended[1], ended[2], bytes[0], bytes[1],
+                bytes[2]
+            ])?;
+            self.written = self.meta.clone();
+        }
+        self.sql.commit.execute([])?;
+        Ok(())
+    }
+
+    pub fn roll_back(&mut self) {
+        // It fails where SQLite has rolled back by itself, which is as good.
+        let _ = self.sql.rollback.execute([]);
+        self.forget();
+        self.known = Known::default();
+    }
+
+    fn forget(&mut self) {
+        self.is_loaded = false;
+        self.lanes.forget();
+        self.heads.forget();
+    }
+
+    pub fn next_serial(&mut self) -> i64 {
+        self.meta.serial += 1;
+        self.meta.serial
+    }
+
+    pub fn find(&mut self, id: &TaskId) -> Result<Option<Task>> {
+        let (sql, mut names) = self.split();
+        first(sql.0, [id.as_str()], |row| row::task(row, &mut names))
+    }
+
+    pub fn at(&mut self, serial: i64) -> Result<Option<Task>> {
+        let (sql, mut names) = self.split();
+        first(sql.1, [serial], |row| row::task(row, &mut names))
+    }
+
+    /// The task that a table of this file names.
+    pub fn must(&mut self, serial: i64) -> Result<Task> {
+        self.at(serial)?.ok_or_else(|| broken(0, format!("task number {serial} is gone")))
+    }
+
+    pub fn serial_of(&mut self, id: &TaskId) -> Result<Option<i64>> {
+        first(&mut self.sql.serial, [id.as_str()], |row| row.get(0))
+    }
+
+    /// Writes all of a task that can change.
+    pub fn save(&mut self, task: &Task) -> Result<()> {
+        let (status, spec) = (&task.status, &task.spec);
+        let superseded = if status.superseded { SUPERSEDED } else { 0 };
+        let state = match status.state {
+            State::Waiting | State::Running => 0,
+            State::Completed => 2,
+            State::Failed => 3,
+            State::Cancelled => 4,
+        };
+        self.sql.set_task.execute(params![
+            task.serial,
+            state,
+            task.flags & !SUPERSEDED | superseded,
+            status.priority,
+            signed(status.run_at),
+            task.place,
+            task.wait_no,
+            status.blockers,
+            status.failures,
+            status.losses,
+            status.epoch as i64,
+            task.expires_at.map(signed),
+            &*spec.input,
+            status.cause.map(number_of),
+            status.first_started_at.map(signed),
+            status.started_at.map(signed),
+            status.finished_at.map(signed),
+            task.end_no,
+            status.cancel.as_deref(),
+            status.output.as_deref(),
+            row::write_attempts(&status.attempts),
+        ])?;
+        Ok(())
+    }
+
+    /// Puts a waiting task where it belongs now.
+    pub fn place(&mut self, task: &Task) -> Result<()> {
+        let (lane, status) = (task.lane, &task.status);
+        let view = match status.place(self.now) {
+            Place::Blocked => View::Blocked,
+            Place::Timed => {
+                self.sql.add_timed.execute(params![signed(status.run_at), task.place, task.serial, lane])?;
+                View::Scheduled
+            }
+            Place::Ready => {
+                self.add_ready(lane, task.spec.group.as_ref(), status.priority, task.place, task.serial)?;
+                View::Waiting
+            }
+        };
+        self.count(lane, view, 1)?;
+        self.meta.waiting += 1;
+        if let Some(at) = task.expires_at {
+            self.sql.add_expiring.execute(params![signed(at), task.serial])?;
+        }
+        Ok(())
+    }
+
+    /// Takes a waiting task from where it stands.
+    pub fn unplace(&mut self, task: &Task) -> Result<()> {
+        let (lane, status) = (task.lane, &task.status);
+        let view = if status.blockers > 0 {
+            View::Blocked
+        } else if self.sql.drop_timed.execute(params![signed(status.run_at), task.place])? > 0 {
+            View::Scheduled
+        } else {
+            self.drop_ready(lane, task.spec.group.as_ref(), status.priority, task.place)?;
+            View::Waiting
+        };
+        self.count(lane, view, -1)?;
+        self.meta.waiting -= 1;
+        if let Some(at) = task.expires_at {
+            self.sql.drop_expiring.execute(params![signed(at), task.serial])?;
+        }
+        Ok(())
+    }
+
+    /// Changes the state by the table.
+    pub fn enter(&mut self, task: &mut Task, cause: Cause) -> Result<State> {
+        let status = &mut task.status;
+        let row = TRANSITIONS.iter().position(|(from, by, _)| *from == status.state && *by == cause);
+        let row =
+            row.ok_or_else(|| broken(3, format!("no way from {} by {}", status.state, cause.as_str())))?;
+        self.transitions[row] += 1;
+        status.state = TRANSITIONS[row].2;
+        status.cause = Some(cause);
+        Ok(status.state)
+    }
+
+    /// Ends a task that no table holds any more: frees its key, tells its dependents, files and saves it.
+    pub fn finish(&mut self, task: &mut Task, cause: Cause) -> Result<()> {
+        let state = self.enter(task, cause)?;
+        self.meta.end_no += 1;
+        task.status.finished_at = Some(self.now);
+        task.status.blockers = 0;
+        task.end_no = Some(self.meta.end_no);
+        if task.has(AWAITED) {
+            let completed = state == State::Completed;
+            self.sql.add_cascade.execute(params![task.serial, self.meta.serial, completed])?;
+            task.flags &= !AWAITED;
+        }
+        self.file(state, task.bytes() as i64, 1);
+        self.count(task.lane, task.status.view(self.now), 1)?;
+        self.free_key(task)?;
+        self.save(task)
+    }
+
+    /// Counts an ended task in its file, or out of it.
+    pub fn file(&mut self, state: State, bytes: i64, sign: i64) {
+        if let Some(file) = FILES.iter().position(|one| *one == state) {
+            self.meta.ended[file] += sign;
+            self.meta.bytes[file] += sign * bytes;
+        }
+    }
+
+    /// Takes an ended task out of its file.
+    pub fn unfile(&mut self, task: &mut Task) -> Result<()> {
+        self.file(task.status.state, task.bytes() as i64, -1);
+        task.end_no = None;
+        self.count(task.lane, task.status.view(0), -1)
+    }
+
+    /// Takes a running task from its node.
+    pub fn let_go(&mut self, task: &mut Task) -> Result<()> {
+        self.sql.end_run.execute(params![task.serial, task.status.epoch as i64])?;
+        task.node = None;
+        task.status.owner = None;
+        self.count(task.lane, View::Running, -1)?;
+        self.unbusy(task.lane, task.spec.group.as_ref())
+    }
+
+    pub fn lane_no(&mut self, queue: &Name, name: &Name) -> Result<i64> {
+        self.find_lane(queue, name)
+    }
+
+    /// The statements whose rows need names (a task by id, by number, the next ready ones), and the names.
+    pub fn split(&mut self) -> ((&mut Sql<'c>, &mut Sql<'c>, &mut Sql<'c>), Lookup<'_, 'c>) {
+        let Statements { lane, retry, node_id, task_by_id, task, next_ready, .. } = &mut self.sql;
+        let names = Lookup { lane, retry, node_id, lanes: &mut self.lanes, known: &mut self.known };
+        ((task_by_id, task, next_ready), names)
+    }
+
+    pub fn next_ready(&mut self) -> (&mut Sql<'c>, Lookup<'_, 'c>) {
+        let ((_, _, next_ready), names) = self.split();
+        (next_ready, names)
+    }
+
+    /// The number of a retry policy.
+    pub fn retry_no(&mut self, policy: &RetryPolicy) -> Result<i64> {
+        if let Some((_, no)) = self.known.retry_nos.iter().find(|(known, _)| known == policy) {
+            return Ok(*no);
+        }
+        let text = serde_json::to_string(policy).map_err(|error| broken(14, error))?;
+        let no = match first(&mut self.sql.retry_no, [&text], |row| row.get(0))? {
+            Some(no) => no,
+            None => self.sql.add_retry.insert([&text])?,
+        };
+        if self.known.retry_nos.len() == 64 {
+            self.known.retry_nos.remove(0);
+        }
+        self.known.retry_nos.push((policy.clone(), no));
+        Ok(no)
+    }
+
+    /// The number of a node, which is written down where it is new.
+    pub fn node_no(&mut self, id: &NodeId) -> Result<i64> {
+        if let Some(no) = self.known.node_nos.get(id) {
+            return Ok(*no);
+        }
+        let no = match first(&mut self.sql.node, [&**id], |row| row.get(0))? {
+            Some(no) => no,
+            None => {
+                let host = crate::store::host();
+                let (pid, now) = (std::process::id(), signed(self.now));
+                self.sql.add_node.insert(params![&**id, &*host, pid, now])?
+            }
+        };
+        self.known.node_nos.insert(id.clone(), no);
+        Ok(no)
+    }
+
+    pub fn forget_node(&mut self, id: &NodeId) {
+        self.known.node_nos.remove(id);
+        self.known.nodes.forget();
+    }
+
+    /// Serials of a statement that takes a date and a bound.
+    pub fn serials(
+        &mut self,
+        which: impl for<'s> FnOnce(&'s mut Statements<'c>) -> &'s mut Sql<'c>,
+        max: usize,
+    ) -> Result<Vec<i64>> {
+        let now = signed(self.now);
+        all(which(&mut self.sql), params![now, max as i64], |row| row.get(0))
+    }
+}
+
+/// The names of a ledger, borrowed apart from the statement whose rows are being read.
+pub(super) struct Lookup<'l, 'c> {
+    lane: &'l mut Sql<'c>,
+    retry: &'l mut Sql<'c>,
+    node_id: &'l mut Sql<'c>,
+    lanes: &'l mut Lanes,
+    known: &'l mut Known,
+}
+
+impl Names for Lookup<'_, '_> {
+    fn lane(&mut self, no: i64) -> Result<(Name, Name)> {
+        let lane = self.lanes.at(no, self.lane)?;
+        Ok((lane.queue.clone(), lane.name.clone()))
+    }
+
+    fn retry(&mut self, no: i64) -> Result<RetryPolicy> {
+        let Self { retry, known, .. } = self;
+        known.retries.get(no, || {
+            let read = |row: &rusqlite::Row<'_>| {
+                let text = row.get_ref(0)?.as_str()?;
+                serde_json::from_str(text).map_err(|error| broken(0, error))
+            };
+            first(retry, [no], read)
+        })
+    }
+
+    fn node(&mut self, no: i64) -> Result<NodeId> {
+        let Self { node_id, known, .. } = self;
+        known.nodes.get(no, || first(node_id, [no], |row| row.get::<_, Arc<str>>(0)))
+    }
+}

@@ -1,0 +1,253 @@
+//! `push`: what was admitted is written, in the order in which it was given.
+
+use std::sync::Arc;
+
+use rusqlite::{Result, params};
+
+use crate::store::plan::{self, KeyAt, Meeting, Shelf, key_of};
+use crate::store::{Push, Pushed, Refusal};
+use crate::task::{Cause, Name, OnBlockerFailure, Quiet, Spec, State, Status, TaskId, Text, View, When};
+use crate::time::Millis;
+
+use super::STEP;
+use super::ledger::Ledger;
+use super::row::{self, AWAITED, GIVEN, KEYED, SLID, Task, first, signed};
+
+/// The reason given to a task whose key another one has taken.
+pub(super) const SUPERSEDED_BY: &str = "another task has taken its key";
+/// The reason given to a task whose blocker did not complete.
+pub(super) const BLOCKED: &str = "a task that it waits for did not complete";
+
+/// A task that may have to wait for others.
+struct Tie {
+    serial: i64,
+    follows: Option<TaskId>,
+}
+
+impl Ledger<'_> {
+    pub fn push(&mut self, push: &Push) -> Result<std::result::Result<Vec<Pushed>, Refusal>> {
+        let now = self.now;
+        let specs = match plan::admit(self, push, now)? {
+            Ok(specs) => specs,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Some(guard) = &push.guard
+            && self.swap(guard)?.is_err()
+        {
+            return Ok(Err(Refusal::Moved));
+        }
+        let pushed = self.add_all(specs)?;
+        self.cascade(STEP, &mut Vec::new())?;
+        Ok(Ok(pushed))
+    }
+
+    /// Pushes what a completed run has spawned.
+    pub fn spawn(&mut self, mut specs: Vec<Arc<Spec>>) -> Result<()> {
+        let now = self.now;
+        plan::admit_spawned(self, &mut specs, now)?;
+        self.add_all(specs).map(drop)
+    }
+
+    fn add_all(&mut self, specs: Vec<Arc<Spec>>) -> Result<Vec<Pushed>> {
+        let mut ties = Vec::new();
+        let mut pushed = Vec::with_capacity(specs.len());
+        for spec in specs {
+            pushed.push(self.add(spec, &mut ties)?);
+        }
+        for Tie { serial, follows } in ties {
+            self.tie(serial, follows, Ended::Count)?;
+        }
+        Ok(pushed)
+    }
+
+    /// Adds one task. Those that may have to wait for others are noted in `ties`: a blocker may come later
+    /// in the same push.
+    fn add(&mut self, mut spec: Arc<Spec>, ties: &mut Vec<Tie>) -> Result<Pushed> {
+        let mut ousted = None;
+        let at = key_of(&spec);
+        if let Some(at) = &at
+            && self.serial_of(&spec.id)?.is_none()
+        {
+            match self.meet(at, &spec)? {
+                (Meeting::Found(id) | Meeting::Refused(id), _) => return Ok(found(id)),
+                (Meeting::Free, _) | (_, None) => {}
+                (Meeting::Oust, Some(mut holder)) => {
+                    self.unplace(&holder)?;
+                    holder.status.cancel = Some(SUPERSEDED_BY.into());
+                    ousted = Some(holder.spec.id.clone());
+                    self.finish(&mut holder, Cause::Supersede)?;
+                }
+                (Meeting::Follow, Some(mut holder)) => self.supersede(&mut holder)?,
+                (Meeting::Slide, Some(holder)) => {
+                    let id = holder.spec.id.clone();
+                    self.slide(holder, at, &spec)?;
+                    return Ok(found(id));
+                }
+            }
+            if let Some(Quiet::Debounce { wait, .. }) = spec.key.as_ref().map(|key| key.quiet) {
+                Arc::make_mut(&mut spec).when = When::After(wait);
+            }
+        }
+        let (id, minted) = (spec.id.clone(), spec.minted);
+        let has_blockers = spec.blockers.is_some();
+        let Some(task) = self.insert(spec, at.is_some())? else {
+            return Ok(Pushed { id, created: minted, ousted: None });
+        };
+        let follows = if at.is_some() { self.take_key(&task)? } else { None };
+        if has_blockers || follows.is_some() {
+            ties.push(Tie { serial: task.serial, follows });
+        }
+        Ok(Pushed { id, created: true, ousted })
+    }
+
+    /// Writes a new task and places it; `None` where its id is taken.
+    fn insert(&mut self, spec: Arc<Spec>, keyed: bool) -> Result<Option<Task>> {
+        let lane = self.lane_no(&spec.queue, &spec.name)?;
+        let retry = self.retry_no(&spec.retry)?;
+        let now = self.now;
+        let run_at = match spec.when {
+            When::Now => now,
+            When::After(delay) => now.saturating_add(delay),
+            When::At(at) => at,
+        };
+        let flags = if keyed { KEYED } else { 0 } | if spec.minted { 0 } else { GIVEN };
+        let serial = self.next_serial();
+        let added = self.sql.add_task.execute(params![
+            serial,
+            spec.id.as_str(),
+            lane,
+            flags,
+            spec.priority,
+            signed(run_at),
+            signed(now),
+            retry,
+            spec.timeout.map(signed),
+            spec.expires_at.map(signed),
+            spec.group.as_deref(),
+            &*spec.input,
+            row::extra(&spec),
+        ])?;
+        if added == 0 {
+            return Ok(None);
+        }
+        let status = Status {
+            state: State::Waiting,
+            cause: None,
+            priority: spec.priority,
+            run_at,
+            blockers: 0,
+            epoch: 0,
+            owner: None,
+            failures: 0,
+            losses: 0,
+            cancel: None,
+            superseded: false,
+            created_at: now,
+            first_started_at: None,
+            started_at: None,
+            finished_at: None,
+            output: None,
+            attempts: Vec::new(),
+        };
+        let (place, wait_no, expires_at) = (serial, serial, spec.expires_at);
+        let (end_no, node) = (None, None);
+        let task = Task { serial, spec, status, lane, place, wait_no, end_no, expires_at, flags, node };
+        self.place(&task)?;
+        Ok(Some(task))
+    }
+
+    /// A debounced push: the newest input wins, the start slides.
+    fn slide(&mut self, mut holder: Task, at: &KeyAt, spec: &Spec) -> Result<()> {
+        let (Some(row), Some(Quiet::Debounce { wait, max_wait })) =
+            (self.key(at)?, spec.key.as_ref().map(|key| key.quiet))
+        else {
+            return Ok(());
+        };
+        self.unplace(&holder)?;
+        Arc::make_mut(&mut holder.spec).input = spec.input.clone();
+        holder.flags |= SLID;
+        holder.status.run_at = self.now.saturating_add(wait).min(row.first_at.saturating_add(max_wait));
+        self.place(&holder)?;
+        self.save(&holder)
+    }
+
+    /// Lets a waiting task wait for its blockers, and for the task whose key it has taken.
+    pub fn tie(&mut self, serial: i64, follows: Option<TaskId>, ended: Ended) -> Result<()> {
+        let mut task = self.must(serial)?;
+        if task.status.state != State::Waiting {
+            return Ok(());
+        }
+        let spec = task.spec.clone();
+        let (ids, on_failure) = spec
+            .blockers
+            .as_ref()
+            .map_or_else(Default::default, |blockers| (&blockers.ids[..], blockers.on_failure));
+        let follows = follows.filter(|id| !ids.contains(id)).map(|id| (id, OnBlockerFailure::Run));
+        self.unplace(&task)?;
+        let mut failed = false;
+        for (id, on_failure) in ids.iter().map(|id| (id.clone(), on_failure)).chain(follows) {
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+            let Some((blocker, state)) = first(&mut self.sql.state, [id.as_str()], read)? else { continue };
+            match state {
+                0 => {
+                    let runs_anyway = on_failure == OnBlockerFailure::Run;
+                    self.sql.add_edge.execute(params![blocker, task.wait_no, serial, runs_anyway])?;
+                    self.sql.set_flags.execute(params![blocker, AWAITED])?;
+                    task.status.blockers += 1;
+                }
+                2 => {}
+                _ => failed |= on_failure == OnBlockerFailure::Cancel,
+            }
+        }
+        if failed && ended == Ended::Count {
+            task.status.cancel = Some(BLOCKED.into());
+            return self.finish(&mut task, Cause::Block);
+        }
+        self.place(&task)?;
+        self.save(&task)
+    }
+
+    /// Moves a task that was counted as `from`.
+    pub fn recount(&mut self, lane: i64, from: View, to: View, by: i64) -> Result<()> {
+        self.count(lane, from, -by)?;
+        self.count(lane, to, by)
+    }
+}
+
+impl Shelf for Ledger<'_> {
+    type Error = rusqlite::Error;
+
+    fn waiting(&mut self) -> Result<u64> {
+        Ok(self.meta.waiting.max(0) as u64)
+    }
+
+    fn value(&mut self, cell: &Name) -> Result<Option<Arc<str>>> {
+        Ok(self.cell(cell)?.map(|cell| cell.value))
+    }
+
+    fn has(&mut self, id: &TaskId) -> Result<bool> {
+        Ok(self.serial_of(id)?.is_some())
+    }
+
+    fn known(&mut self, id: &TaskId) -> Result<Option<(Text, bool)>> {
+        first(&mut self.sql.known, [id.as_str()], |row| Ok((row.get(1)?, row.get::<_, u8>(2)? & SLID != 0)))
+    }
+
+    fn meets(&mut self, at: &KeyAt, spec: &Spec, _now: Millis) -> Result<(Meeting, Option<TaskId>)> {
+        let (meeting, holder) = self.meet(at, spec)?;
+        Ok((meeting, holder.map(|task| task.spec.id.clone())))
+    }
+}
+
+fn found(id: TaskId) -> Pushed {
+    Pushed { id, created: false, ousted: None }
+}
+
+/// What blockers that have failed already do to a task that is tied to them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// They cancel it, where it says so.
+    Count,
+    /// Nothing: its revival was asked for in spite of them.
+    Forgive,
+}

@@ -1,0 +1,295 @@
+//! Reading: records by id, lists, counts, cells, orphans. Each answer is one snapshot of the file.
+//!
+//! A list goes from the newest creation to the oldest, lane by lane and merged, along an index. Where few
+//! tasks are in the wanted states, they are taken from where such tasks are kept instead.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Result, params, params_from_iter};
+
+use crate::store::{Cell, Counts, Due, Filter, Found, NodeId, Page, Query};
+use crate::task::{Claimed, Name, Record, TaskId, View};
+use crate::time::Millis;
+
+use super::filter::{Chosen, Dictionary, lanes_of, list as numbers};
+use super::row::{self, Task, all, first, limit, signed};
+use super::statements::select_task;
+
+/// First of a cursor that a page has brought: no id has a control character.
+const MARK: char = '\u{1}';
+/// Fewer tasks than this are sorted rather than searched for.
+const FEW: u64 = 5000;
+/// A page that searches texts ends after this time, wherever it has come.
+const SEARCH_TIME: Duration = Duration::from_millis(200);
+
+pub(super) fn get(db: &Connection, ids: &[TaskId], now: Millis) -> Result<Found> {
+    let mut names = Dictionary::new(db);
+    let mut sql = db.prepare_cached(select_task!("WHERE t.id = ?1"))?;
+    let mut records = Vec::with_capacity(ids.len());
+    for id in ids {
+        records.push(first(&mut sql, [id.as_str()], |row| row::task(row, &mut names))?.map(Task::record));
+    }
+    Ok(Found { now, records })
+}
+
+pub(super) fn counts(db: &Connection, queue: Option<&Name>, now: Millis) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let sql = "SELECT total(scheduled), total(waiting), total(blocked), total(running), total(completed),
+        total(failed), total(cancelled) FROM lane WHERE ?1 IS NULL OR queue = ?1";
+    first(&mut *db.prepare_cached(sql)?, [queue.map(|queue| &**queue)], |row| {
+        for (at, count) in counts.by_view.iter_mut().enumerate() {
+            *count = row.get::<_, f64>(at)? as u64;
+        }
+        Ok(())
+    })?;
+    // What is due waits for its turn, promoted or not.
+    let sql = "SELECT count(*) FROM timed WHERE run_at <= ?1
+        AND (?2 IS NULL OR lane IN (SELECT no FROM lane WHERE queue = ?2))";
+    let due: i64 =
+        first(&mut *db.prepare_cached(sql)?, params![signed(now), queue.map(|queue| &**queue)], |row| {
+            row.get(0)
+        })?
+        .unwrap_or(0);
+    let due = due as u64;
+    counts.by_view[View::Scheduled as usize] -= due;
+    counts.by_view[View::Waiting as usize] += due;
+    Ok(counts)
+}
+
+pub(super) fn cell(db: &Connection, key: &Name) -> Result<Option<Cell>> {
+    let mut sql = db.prepare_cached("SELECT value, due_at FROM cell WHERE key = ?1")?;
+    first(&mut sql, [&**key], |row| Ok(Cell { value: row.get(0)?, due_at: limit(row, 1)? }))
+}
+
+pub(super) fn due(db: &Connection, max: usize, now: Millis) -> Result<Due> {
+    let sql = "SELECT key, value, due_at FROM cell WHERE due_at IS NOT NULL ORDER BY due_at, key LIMIT ?1";
+    let mut dated = all(&mut *db.prepare_cached(sql)?, [max as i64 + 1], |row| {
+        Ok((row.get::<_, Name>(0)?, Cell { value: row.get(1)?, due_at: limit(row, 2)? }))
+    })?;
+    let is_due = |cell: &Cell| cell.due_at.is_some_and(|at| at <= now);
+    let found = dated.iter().take(max).take_while(|(_, cell)| is_due(cell)).count();
+    let next = dated.get(found).and_then(|(_, cell)| cell.due_at);
+    dated.truncate(found);
+    Ok((dated, next))
+}
+
+pub(super) fn orphans(db: &Connection, nodes: &[NodeId], max: usize, now: Millis) -> Result<Vec<Claimed>> {
+    let mut names = Dictionary::new(db);
+    let mut sql = db.prepare_cached(select_task!(
+        "JOIN node n ON n.no = r.node WHERE n.id = ?1 AND r.epoch <= n.orphaned_to ORDER BY r.epoch LIMIT ?2"
+    ))?;
+    let mut found = Vec::new();
+    for node in nodes {
+        let left = (max - found.len()) as i64;
+        let tasks = all(&mut sql, params![&**node, left], |row| row::task(row, &mut names))?;
+        found.extend(tasks.into_iter().map(|Task { spec, status, .. }| Claimed {
+            spec,
+            epoch: status.epoch,
+            priority: status.priority,
+            failures: status.failures,
+            losses: status.losses,
+            elapsed: now.saturating_sub(status.first_started_at.unwrap_or(now)),
+        }));
+    }
+    Ok(found)
+}
+
+/// A page; `None` where the cursor is neither of a page nor the id of a task.
+pub(super) fn list(db: &Connection, query: &Query, now: Millis) -> Result<Option<Page>> {
+    let before = match query.cursor.as_deref() {
+        None => (i64::MAX, i64::MAX),
+        Some(cursor) => match position(db, cursor)? {
+            Some(at) => at,
+            None => return Ok(None),
+        },
+    };
+    let lanes = lanes_of(db, query.filter.queue.as_ref(), query.filter.name.as_ref())?;
+    let chosen = Chosen::new(&query.filter, lanes, now);
+    let mut walk = Walk { db, names: Dictionary::new(db), until: Instant::now() + SEARCH_TIME };
+    let (tasks, cursor) = match few(db, &query.filter, now)? {
+        Some(source) => walk.sorted(&chosen, &source, before, query.limit)?,
+        None => walk.merged(&chosen, &query.filter, before, query.limit)?,
+    };
+    let cursor = cursor.map(|(at, serial)| format!("{MARK}{at}.{serial}").into());
+    let records: Vec<Record> = tasks.into_iter().map(Task::record).collect();
+    Ok(Some(Page { now, records, cursor }))
+}
+
+fn position(db: &Connection, cursor: &str) -> Result<Option<(i64, i64)>> {
+    match cursor.strip_prefix(MARK) {
+        Some(place) => {
+            let parts = place.split_once('.');
+            Ok(parts.and_then(|(at, serial)| Some((at.parse().ok()?, serial.parse().ok()?))))
+        }
+        None => {
+            let mut sql = db.prepare_cached("SELECT created_at, serial FROM task WHERE id = ?1")?;
+            first(&mut sql, [cursor], |row| Ok((row.get(0)?, row.get(1)?)))
+        }
+    }
+}
+
+/// The condition that gives a short list of candidates, where the states that are wanted are rare.
+fn few(db: &Connection, filter: &Filter, now: Millis) -> Result<Option<String>> {
+    let is_kept = |view: &View| !matches!(view, View::Blocked | View::Scheduled | View::Waiting);
+    if filter.views.is_empty() || filter.group.is_some() || !filter.views.iter().all(is_kept) {
+        return Ok(None);
+    }
+    let there = counts(db, filter.queue.as_ref(), now)?;
+    if filter.views.iter().map(|view| there.of(*view)).sum::<u64>() > FEW {
+        return Ok(None);
+    }
+    let sources: Vec<&str> = filter
+        .views
+        .iter()
+        .map(|view| match view {
+            View::Running => "SELECT serial FROM running",
+            View::Completed => "SELECT serial FROM task WHERE state = 2",
+            View::Failed => "SELECT serial FROM task WHERE state = 3",
+            _ => "SELECT serial FROM task WHERE state = 4",
+        })
+        .collect();
+    Ok(Some(sources.join(" UNION ")))
+}
+
+/// A place in the list: when a task was created, and its number.
+type At = (i64, i64);
+
+struct Walk<'d> {
+    db: &'d Connection,
+    names: Dictionary<'d>,
+    until: Instant,
+}
+
+impl Walk<'_> {
+    /// Candidates from where tasks of their state are kept.
+    fn sorted(
+        &mut self,
+        chosen: &Chosen,
+        source: &str,
+        before: At,
+        max: usize,
+    ) -> Result<(Vec<Task>, Option<At>)> {
+        let lanes = chosen.lanes.as_ref().map(|lanes| format!(" AND t.lane IN ({})", numbers(lanes)));
+        let sql = format!(
+            "{} WHERE t.serial IN ({source}){} AND {} AND (t.created_at, t.serial) < (?, ?)
+             ORDER BY t.created_at DESC, t.serial DESC",
+            select_task!(""),
+            lanes.unwrap_or_default(),
+            chosen.condition
+        );
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let bounds = [Value::Integer(before.0), Value::Integer(before.1)];
+        let mut rows = statement.query(params_from_iter(chosen.values.iter().chain(&bounds)))?;
+        let mut page = Vec::new();
+        while let Some(row) = rows.next()? {
+            let task = row::task(row, &mut self.names)?;
+            if chosen.is_in(&task) {
+                if page.len() == max {
+                    let cursor = page.last().map(place);
+                    return Ok((page, cursor));
+                }
+                page.push(task);
+            }
+        }
+        Ok((page, None))
+    }
+
+    /// Along the index of the group, or of every lane, merged.
+    fn merged(
+        &mut self,
+        chosen: &Chosen,
+        filter: &Filter,
+        before: At,
+        max: usize,
+    ) -> Result<(Vec<Task>, Option<At>)> {
+        let sources: Vec<String> = match (&filter.group, &chosen.lanes) {
+            (Some(_), None) => vec!["1".into()],
+            (Some(_), Some(lanes)) => vec![format!("t.lane IN ({})", numbers(lanes))],
+            (None, lanes) => {
+                let all_lanes = match lanes {
+                    Some(lanes) => lanes.clone(),
+                    None => self.lanes_with(&filter.views)?,
+                };
+                all_lanes.iter().map(|lane| format!("t.lane = {lane}")).collect()
+            }
+        };
+        let mut streams: Vec<Source> = sources
+            .into_iter()
+            .map(|lane| Source { lane, before, rows: Vec::new(), is_read: false })
+            .collect();
+        let mut page: Vec<Task> = Vec::new();
+        let mut seen = before;
+        loop {
+            let mut best: Option<usize> = None;
+            for at in 0..streams.len() {
+                self.fill(chosen, &mut streams[at], max)?;
+                let newer = |other: usize| match (streams[at].rows.last(), streams[other].rows.last()) {
+                    (Some(this), Some(that)) => place(this) > place(that),
+                    _ => false,
+                };
+                if !streams[at].rows.is_empty() && best.is_none_or(newer) {
+                    best = Some(at);
+                }
+            }
+            let Some(task) = best.and_then(|at| streams[at].rows.pop()) else { return Ok((page, None)) };
+            if page.len() == max || chosen.searches() && Instant::now() > self.until {
+                return Ok((page, Some(seen)));
+            }
+            seen = place(&task);
+            if chosen.is_in(&task) {
+                page.push(task);
+            }
+        }
+    }
+
+    /// Lanes that have tasks in these states at all.
+    fn lanes_with(&self, views: &[View]) -> Result<Vec<i64>> {
+        let columns: Vec<&str> = views.iter().map(|view| view.as_str()).collect();
+        // What is due counts as scheduled until it has been promoted.
+        let due = if views.contains(&View::Waiting) { " + scheduled" } else { "" };
+        let sql = match columns.is_empty() {
+            true => "SELECT no FROM lane".to_owned(),
+            false => format!("SELECT no FROM lane WHERE {}{due} > 0", columns.join(" + ")),
+        };
+        all(&mut *self.db.prepare_cached(&sql)?, [], |row| row.get(0))
+    }
+
+    fn fill(&mut self, chosen: &Chosen, source: &mut Source, max: usize) -> Result<()> {
+        if !source.rows.is_empty() || source.is_read {
+            return Ok(());
+        }
+        let chunk = max.clamp(1, 128) + 1;
+        let sql = format!(
+            "{} WHERE {} AND {} AND (t.created_at, t.serial) < (?, ?)
+             ORDER BY t.created_at DESC, t.serial DESC LIMIT {chunk}",
+            select_task!(""),
+            source.lane,
+            chosen.condition
+        );
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let bounds = [Value::Integer(source.before.0), Value::Integer(source.before.1)];
+        let mut rows = statement.query(params_from_iter(chosen.values.iter().chain(&bounds)))?;
+        while let Some(row) = rows.next()? {
+            source.rows.push(row::task(row, &mut self.names)?);
+        }
+        source.is_read = source.rows.len() < chunk;
+        if let Some(last) = source.rows.last() {
+            source.before = place(last);
+        }
+        source.rows.reverse();
+        Ok(())
+    }
+}
+
+/// Part of a merged list: the rows at hand, newest last, and where to go on.
+struct Source {
+    lane: String,
+    before: At,
+    rows: Vec<Task>,
+    is_read: bool,
+}
+
+fn place(task: &Task) -> At {
+    (signed(task.status.created_at), task.serial)
+}

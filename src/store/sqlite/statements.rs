@@ -1,0 +1,143 @@
+//! Every statement of the writer, prepared once for the life of its connection.
+
+use rusqlite::{Connection, PrepFlags, Statement};
+
+macro_rules! statements {
+    ($($name:ident: $sql:expr,)*) => {
+        /// Prepared statements by name.
+        pub(super) struct Statements<'c> {
+            $(pub $name: Statement<'c>,)*
+        }
+
+        impl<'c> Statements<'c> {
+            pub fn prepare(db: &'c Connection) -> rusqlite::Result<Self> {
+                Ok(Self {
+                    $($name: db.prepare_with_flags($sql, PrepFlags::SQLITE_PREPARE_PERSISTENT)?,)*
+                })
+            }
+        }
+    };
+}
+
+/// A task with its lane, its claim and its node: what `row::task` reads, in this order.
+macro_rules! select_task {
+    ($rest:literal) => {
+        concat!(
+            "SELECT t.serial, t.id, t.lane, t.state, t.flags, t.priority, t.run_at, t.place, t.wait_no, t.blockers,",
+            " t.failures, t.losses, t.epoch, t.created_at, t.retry, t.timeout, t.expires_at, t.grp, t.input, t.extra,",
+            " t.cause, t.first_started_at, t.started_at, t.finished_at, t.end_no, t.cancel, t.output, t.attempts,",
+            " r.epoch, r.node, r.started_at FROM task t LEFT JOIN running r ON r.serial = t.serial ",
+            $rest
+        )
+    };
+}
+pub(super) use select_task;
+
+statements! {
+    begin: "BEGIN IMMEDIATE",
+    commit: "COMMIT",
+    rollback: "ROLLBACK",
+    data_version: "PRAGMA data_version",
+
+    meta: "SELECT epoch, serial, end_no, amended_to, waiting, completed, failed, cancelled,
+        completed_bytes, failed_bytes, cancelled_bytes FROM meta",
+    set_meta: "UPDATE meta SET epoch = ?1, serial = ?2, end_no = ?3, amended_to = ?4, waiting = ?5, completed = ?6,
+        failed = ?7, cancelled = ?8, completed_bytes = ?9, failed_bytes = ?10, cancelled_bytes = ?11",
+
+    lane: "SELECT queue, name, turn, scheduled, waiting, blocked, running, completed, failed, cancelled
+        FROM lane WHERE no = ?1",
+    lane_no: "SELECT no FROM lane WHERE name = ?1 AND queue = ?2",
+    lanes_of: "SELECT no FROM lane WHERE name = ?1",
+    add_lane: "INSERT INTO lane VALUES ((SELECT coalesce(max(no), 0) + 1 FROM lane), ?1, ?2, 0, 0, 0, 0, 0, 0, 0, 0)",
+    set_lane: "UPDATE lane SET turn = ?2, scheduled = ?3, waiting = ?4, blocked = ?5, running = ?6, completed = ?7,
+        failed = ?8, cancelled = ?9 WHERE no = ?1",
+    drop_lane: "DELETE FROM lane WHERE no = ?1",
+
+    retry: "SELECT policy FROM retry WHERE no = ?1",
+    retry_no: "SELECT no FROM retry WHERE policy = ?1",
+    add_retry: "INSERT INTO retry (policy) VALUES (?1)",
+
+    add_task: "INSERT INTO task (serial, id, lane, state, flags, priority, run_at, place, wait_no, blockers, failures,
+        losses, epoch, created_at, retry, timeout, expires_at, grp, input, extra)
+        VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?1, ?1, 0, 0, 0, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+        ON CONFLICT (id) DO NOTHING",
+    task_by_id: select_task!("WHERE t.id = ?1"),
+    task: select_task!("WHERE t.serial = ?1"),
+    known: "SELECT serial, input, flags FROM task WHERE id = ?1",
+    serial: "SELECT serial FROM task WHERE id = ?1",
+    state: "SELECT serial, state FROM task WHERE id = ?1",
+    set_task: "UPDATE task SET state = ?2, flags = ?3, priority = ?4, run_at = ?5, place = ?6, wait_no = ?7,
+        blockers = ?8, failures = ?9, losses = ?10, epoch = ?11, expires_at = ?12, input = ?13, cause = ?14,
+        first_started_at = ?15, started_at = ?16, finished_at = ?17, end_no = ?18, cancel = ?19, output = ?20,
+        attempts = ?21 WHERE serial = ?1",
+    set_flags: "UPDATE task SET flags = flags | ?2 WHERE serial = ?1",
+    // The common end: nobody asked it to stop, and it has neither key nor dependents.
+    complete: "UPDATE task SET state = 2, cause = ?3, epoch = ?4, started_at = ?5,
+        first_started_at = coalesce(first_started_at, ?5), finished_at = ?6, end_no = ?7, output = ?8,
+        failures = ?9, losses = ?10, expires_at = NULL
+        WHERE serial = ?1 AND id = ?2 AND flags & 7 = 0 AND cancel IS NULL",
+    set_cancel: "UPDATE task SET cancel = ?2 WHERE serial = ?1",
+    drop_task: "DELETE FROM task WHERE serial = ?1",
+
+    run: "INSERT INTO running VALUES (?1, ?2, ?3, ?4, 0)",
+    end_run: "DELETE FROM running WHERE serial = ?1 AND epoch = ?2",
+    ask_to_stop: "UPDATE running SET stop = 1 WHERE serial = ?1",
+
+    add_ready: "INSERT INTO ready VALUES (?1, ?2, ?3, ?4, ?5)",
+    drop_ready: "DELETE FROM ready WHERE lane = ?1 AND grp = ?2 AND rank = ?3 AND place = ?4",
+    drop_ready_upto: "DELETE FROM ready WHERE lane = ?1 AND grp = ?2 AND (rank, place) <= (?3, ?4)",
+    best_ready: "SELECT rank, place, serial FROM ready WHERE lane = ?1 AND grp = ?2 ORDER BY rank, place LIMIT 1",
+    next_ready: concat!(
+        "SELECT y.rank, y.place, t.serial, t.id, t.flags, t.priority, t.failures, t.losses, t.retry, t.timeout,",
+        " t.expires_at, t.grp, t.input, t.extra, t.first_started_at",
+        " FROM ready y CROSS JOIN task t ON t.serial = y.serial",
+        " WHERE y.lane = ?1 AND y.grp = ?2 AND (y.rank, y.place) > (?3, ?4)",
+        " ORDER BY y.rank, y.place LIMIT ?5"
+    ),
+    head: "SELECT rank, turn, place, serial FROM head WHERE lane = ?1 AND grp = ?2",
+    heads: "SELECT grp, rank, turn, place, serial FROM head WHERE lane = ?1 AND (rank, turn, place) > (?2, ?3, ?4)
+        ORDER BY rank, turn, place LIMIT ?5",
+    set_head: "INSERT OR REPLACE INTO head VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    drop_head: "DELETE FROM head WHERE lane = ?1 AND grp = ?2",
+    add_timed: "INSERT INTO timed VALUES (?1, ?2, ?3, ?4)",
+    drop_timed: "DELETE FROM timed WHERE run_at = ?1 AND place = ?2",
+    due_timed: "SELECT serial FROM timed WHERE run_at <= ?1 ORDER BY run_at, place LIMIT ?2",
+    first_timed: "SELECT run_at FROM timed ORDER BY run_at LIMIT 1",
+    add_expiring: "INSERT INTO expiring VALUES (?1, ?2)",
+    drop_expiring: "DELETE FROM expiring WHERE at = ?1 AND serial = ?2",
+    due_expiring: "SELECT serial FROM expiring WHERE at <= ?1 ORDER BY at, serial LIMIT ?2",
+    first_expiring: "SELECT at FROM expiring ORDER BY at LIMIT 1",
+
+    add_edge: "INSERT INTO edge VALUES (?1, ?2, ?3, ?4)",
+    edges: "SELECT wait_no, dependent, on_failure FROM edge WHERE blocker = ?1 AND wait_no <= ?2 ORDER BY wait_no LIMIT ?3",
+    drop_edges: "DELETE FROM edge WHERE blocker = ?1 AND wait_no <= ?2",
+    add_cascade: "INSERT INTO cascade (blocker, upto, completed) VALUES (?1, ?2, ?3)",
+    first_cascade: "SELECT no, blocker, upto, completed FROM cascade ORDER BY no LIMIT 1",
+    drop_cascade: "DELETE FROM cascade WHERE no = ?1",
+
+    key: "SELECT holder, after, last, quiet_until, first_at FROM key WHERE queue = ?1 AND text = ?2",
+    set_key: "INSERT OR REPLACE INTO key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    drop_key: "DELETE FROM key WHERE queue = ?1 AND text = ?2",
+    quiet_keys: "SELECT queue, text FROM key WHERE holder IS NULL AND after IS NULL AND quiet_until <= ?1 LIMIT ?2",
+
+    busy: "SELECT running FROM busy WHERE name = ?1 AND grp = ?2",
+    set_busy: "INSERT OR REPLACE INTO busy VALUES (?1, ?2, ?3)",
+    drop_busy: "DELETE FROM busy WHERE name = ?1 AND grp = ?2",
+    rate: "SELECT arrival FROM rate WHERE key = ?1 AND grp = ?2",
+    set_rate: "INSERT OR REPLACE INTO rate VALUES (?1, ?2, ?3)",
+    tidy_rates: "DELETE FROM rate WHERE arrival <= ?1",
+
+    cell: "SELECT value, due_at FROM cell WHERE key = ?1",
+    set_cell: "INSERT OR REPLACE INTO cell VALUES (?1, ?2, ?3)",
+    drop_cell: "DELETE FROM cell WHERE key = ?1",
+
+    node: "SELECT no FROM node WHERE id = ?1",
+    node_id: "SELECT id FROM node WHERE no = ?1",
+    add_node: "INSERT INTO node (id, host, pid, beat_at, orphaned_to, declared_dead) VALUES (?1, ?2, ?3, ?4, 0, 0)",
+    declare_dead: "UPDATE node SET orphaned_to = ?2, declared_dead = 1 WHERE id = ?1",
+    told_dead: "UPDATE node SET declared_dead = 0 WHERE id = ?1 AND declared_dead = 1",
+    drop_node: "DELETE FROM node WHERE id = ?1 AND no NOT IN (SELECT node FROM running)",
+
+    ended: "SELECT serial, lane, finished_at, octet_length(input) + coalesce(octet_length(output), 0)
+        FROM task WHERE state = ?1 ORDER BY end_no LIMIT ?2",
+}
