@@ -151,11 +151,14 @@ test('queues are names, with or without limits', () => {
 test('retention is replaced state by state', () => {
   const { retention } = executorOptions({ retention: { failed: { age: '1d' } } })
   equalOptions(retention.failed, { age: 86_400_000 })
-  assert.deepEqual({ ...retention, failed: undefined }, {
-    completed: { count: 1_000 },
-    failed: undefined,
-    cancelled: { count: 1_000 },
-  })
+  assert.deepEqual(
+    { ...retention, failed: undefined },
+    {
+      completed: { count: 1_000 },
+      failed: undefined,
+      cancelled: { count: 1_000 },
+    },
+  )
 })
 
 test('metadata may have any names, also those of Object.prototype', () => {

@@ -37,7 +37,12 @@ async function useEverything() {
 test('every option name on Object.prototype, one after the other', async () => {
   const wanted = await useEverything()
   for (const name of NAMES) {
-    Object.defineProperty(Object.prototype, name, { value: 'x', configurable: true, writable: true, enumerable: true })
+    Object.defineProperty(Object.prototype, name, {
+      value: 'x',
+      configurable: true,
+      writable: true,
+      enumerable: true,
+    })
     let found
     try {
       found = await useEverything()

@@ -81,6 +81,7 @@ class Stored {
     this.requestNo = 0
     this.contexts = []
     this.listener = undefined
+    this.troubled = undefined
     const { native } = this
     this.dropped = new FinalizationRegistry(batch => native.forget(batch))
   }
@@ -220,6 +221,8 @@ class Stored {
     if (mail.starts !== undefined) this.lane.later(() => this.begin(mail.starts, mail.ids))
     if (mail.ends !== undefined) this.end(mail.ends)
     if (mail.events !== undefined) this.lane.later(() => this.listener?.(mail.events))
+    if (mail.trouble !== undefined) this.lane.later(() => this.troubled?.(storeError(mail.trouble)))
+    if (mail.warning !== undefined) process.emitWarning(mail.warning, 'TaskWarning')
     if (mail.replies !== undefined) for (const reply of mail.replies) this.reply(reply)
     return mail.more === 1
   }

@@ -5,7 +5,7 @@
 //! - stored runs (`stored`): records claimed from the store under slot numbers made here.
 //!
 //! The host (a JavaScript environment, or Rust's runtime) is told what to do by what collects in `outbox`;
-//! the driver is told what to ask of the store by `step`. Nothing here waits, locks or calls anybody.
+//! the rooms are told what to ask of the store by `step`. Nothing here waits, locks or calls anybody.
 //!
 //! Invariants: a run's `run` number grows with every start, so a report about an earlier one is known as
 //! such; a slot of the dispatcher is given back exactly once per start; a claim is settled exactly once.

@@ -1,7 +1,7 @@
 //! The core by a hand-made clock, and the driver on stores that fail.
 
 mod close;
-mod driver;
+mod faults;
 mod fence;
 mod host;
 mod local;

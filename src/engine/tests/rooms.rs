@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use super::driver::{engine_and_host, engine_on, outcome, push, run};
+use super::faults::{engine_and_host, engine_on, outcome, push, run};
 use super::*;
 use crate::engine::{Engine, Host, Waiter, Watch};
 use crate::error::TaskError;
