@@ -19,6 +19,7 @@ mod claim;
 mod error;
 pub mod faulty;
 pub mod memory;
+pub mod open;
 mod plan;
 mod query;
 #[cfg(feature = "sqlite")]
