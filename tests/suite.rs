@@ -6,15 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use task::store::faulty::{Fault, Faulty};
+use task::store::Store;
 use task::store::memory::MemoryStore;
 use task::store::suite::{Fixture, check};
-use task::store::{
-    Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
-    Query, Refusal, Retention, Store, Swap, Target, Turn,
-};
-use task::task::{Claimed, Name, TaskId};
 use task::time::{ManualClock, Millis};
+
+mod storm;
+
+use storm::Stubborn;
 
 const LEASE: Millis = 30_000;
 
@@ -22,7 +21,7 @@ const LEASE: Millis = 30_000;
 struct Memory {
     memory: Arc<MemoryStore>,
     clock: Arc<ManualClock>,
-    storm: Option<Stubborn>,
+    storm: Option<Stubborn<MemoryStore>>,
 }
 
 impl Fixture for Memory {
@@ -84,91 +83,4 @@ mod in_the_calm {
 
 mod in_a_storm {
     task::store_checks!(stormy);
-}
-
-/// A caller that repeats every call until it is answered.
-///
-/// Half of the calls fail. Those that may be repeated after they were done lose their answers as well; the
-/// others (changes by an operator, compare-and-set, beats) fail before they have done anything.
-struct Stubborn {
-    repeatable: Faulty<MemoryStore>,
-    others: Faulty<MemoryStore>,
-}
-
-impl Stubborn {
-    fn new(memory: &Arc<MemoryStore>) -> Self {
-        let dice = |call: u64| call.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
-        let repeatable = move |call| match dice(call) {
-            0..4 => Fault::Before,
-            4..8 => Fault::After,
-            _ => Fault::None,
-        };
-        let others = move |call| if dice(call) < 8 { Fault::Before } else { Fault::None };
-        Self {
-            repeatable: Faulty::new(memory.clone(), Box::new(repeatable)),
-            others: Faulty::new(memory.clone(), Box::new(others)),
-        }
-    }
-
-    fn repeat<'a, T: Send>(call: impl Fn() -> Answer<'a, T> + Send + 'a) -> Answer<'a, T> {
-        Box::pin(async move {
-            loop {
-                match call().await {
-                    Err(error) if error.is_passing() => {}
-                    answer => return answer,
-                }
-            }
-        })
-    }
-}
-
-impl Store for Stubborn {
-    fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
-        // A guard that has moved its cell refuses the repetition; and only a minted id knows itself again.
-        let is_repeatable = |push: &Push| push.guard.is_none() && push.specs.iter().all(|spec| spec.minted);
-        let store = if pushes.iter().all(is_repeatable) { &self.repeatable } else { &self.others };
-        Self::repeat(move || store.push(pushes.clone()))
-    }
-    fn advance(&self, step: Arc<Advance>) -> Answer<'_, Arc<Turn>> {
-        Self::repeat(move || self.repeatable.advance(step.clone()))
-    }
-    fn orphans(&self, nodes: Vec<NodeId>, max: usize) -> Answer<'_, Vec<Claimed>> {
-        Self::repeat(move || self.repeatable.orphans(nodes.clone(), max))
-    }
-    fn due(&self, max: usize) -> Answer<'_, Due> {
-        Self::repeat(move || self.repeatable.due(max))
-    }
-    fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
-        Self::repeat(move || self.others.amend(target.clone(), change.clone()))
-    }
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
-        Self::repeat(move || self.repeatable.get(ids.clone()))
-    }
-    fn list(&self, query: Query) -> Answer<'_, Page> {
-        Self::repeat(move || self.repeatable.list(query.clone()))
-    }
-    fn counts(&self, queue: Option<Name>) -> Answer<'_, Counts> {
-        Self::repeat(move || self.repeatable.counts(queue.clone()))
-    }
-    fn prune(&self, limits: Retention, max: usize) -> Answer<'_, usize> {
-        Self::repeat(move || self.others.prune(limits, max))
-    }
-    fn swap(&self, swap: Swap) -> Answer<'_, Result<(), Option<Cell>>> {
-        Self::repeat(move || self.others.swap(swap.clone()))
-    }
-    fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
-        Self::repeat(move || self.repeatable.read(key.clone()))
-    }
-    fn changed(&self) -> Answer<'_, ()> {
-        self.repeatable.changed()
-    }
-    fn pulse(&self, node: NodeId) -> Answer<'_, Pulse> {
-        Self::repeat(move || self.others.pulse(node.clone()))
-    }
-    fn leave(&self, node: NodeId) -> Answer<'_, ()> {
-        Self::repeat(move || self.repeatable.leave(node.clone()))
-    }
-    fn nodes(&self) -> Answer<'_, Vec<Node>> {
-        Self::repeat(move || self.repeatable.nodes())
-    }
 }

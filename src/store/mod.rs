@@ -20,6 +20,8 @@ mod error;
 pub mod faulty;
 pub mod memory;
 mod query;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod suite;
 
 use std::future::Future;

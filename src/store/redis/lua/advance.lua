@@ -1,0 +1,237 @@
+-- advance: settle, promote, expire, cascade, claim, in that order and in one step.
+-- ARGV: the clock; what is said of expired attempts; the node, its host, its process, its turn; how long the
+-- answer is kept; the lanes of spawned tasks; the settlements; the claims.
+EXPIRED = ARGV[2]
+local node, host, pid, turn_no = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local at = 7
+
+local function arg()
+  at = at + 1
+  return ARGV[at]
+end
+
+-- What the node is told about its claims: packed tasks, texts, and the blockers of those that waited.
+local function told(serials, packed_tasks)
+  local lists = {}
+  for n, raw in ipairs(packed_tasks) do
+    if bit.band(byte(raw, 3), AWAITS) ~= 0 then
+      lists[#lists + 1] = n
+      lists[#lists + 1] = call('HGET', K .. 'bl', serials[n])
+    end
+  end
+  return packed_tasks, fetch(K .. 'spec', serials), lists
+end
+
+-- The answer of the turn before, for a node that has not heard it. Claims that have been taken from it since
+-- are left out: they could not be settled.
+local last = call('GET', K .. 'last:' .. node)
+if last then
+  local kept = cmsgpack.unpack(last)
+  if kept[1] >= turn_no then
+    local serials = {}
+    for n = 1, #kept[4], 16 do
+      serials[#serials + 1] = sub(kept[4], n, n + 15)
+    end
+    local found = fetch(K .. 't', serials)
+    local still, raw_texts = {}, {}
+    for n, raw in ipairs(found) do
+      if raw and byte(raw, 1) == RUNNING and unpacked('>I7', raw, 8) == kept[5] + n - 1 then
+        still[#still + 1], raw_texts[#raw_texts + 1] = serials[n], raw
+      end
+    end
+    local a, b, c = told(still, raw_texts)
+    return { kept[2], kept[3], kept[6], kept[7], kept[8], a, b, c }
+  end
+end
+-- Frees memory before it takes any: only the first write can be refused for want of it, and what has been
+-- done has to be recorded even then.
+call('UNLINK', K .. 'last:' .. node)
+local owner = node_number(node, host, pid)
+
+for number = 1, tonumber(arg()) do
+  wanted[number] = { arg(), arg() }
+end
+
+-- A success that nothing else hangs on: most ends.
+local function complete_plain(serial, raw, end_no, output, failures, losses)
+  local flags, by = byte(raw, 3), unpacked('>I4', raw, 4)
+  local lane, bytes = unpacked('>I4', raw, 53), unpacked('>I5', raw, 69) + #output
+  raw = pack('>BBBI4', COMPLETED, COMPLETE, bit.bor(flags, ANSWERED), 0) .. sub(raw, 8, 56)
+    .. pack('>I6I6I5I4I4', now, 0, bytes, failures, losses) .. sub(raw, 82)
+  raws[serial] = raw
+  local length = byte(raw, 90)
+  local group = sub(raw, 92 + length, 91 + length + byte(raw, 91 + length))
+  local kind = lane_of(lane).kind
+  tally(lane, RUNS, serial, -1)
+  tally(lane, COMPLETED + 3, serial, 1)
+  add(sums.rk, kind, -1)
+  if group ~= '' then
+    add(sums.rg, kind .. ':' .. group, -1)
+  end
+  put('t', serial, raw)
+  put('out', serial, output)
+  rank(K .. 'e:2', serial, end_no)
+  return owner_of(by), bytes
+end
+
+local function is_plain(raw)
+  return bit.band(byte(raw, 3), TAKEN + STOPS + AWAITED) == 0 and sub(raw, -2) == '\0\0'
+end
+
+-- Applies one settlement to a task that runs under its epoch; answers the transition.
+local function settle(t, s)
+  local cause = s.cause
+  if has(t, STOPS) then
+    cause = CANCEL
+  elseif has(t, TAKEN) and cause ~= COMPLETE then
+    cause = SUPERSEDE
+  end
+  let_go(t)
+  t.failures, t.losses = s.failures, s.losses
+  if s.attempt then
+    note(t, s.number, s.attempt)
+  end
+  if cause ~= RELEASE then
+    t.expires = 0
+  end
+  if STATE_BY[cause] then
+    if cause == COMPLETE and s.output then
+      put('out', t.serial, s.output)
+      flag(t, ANSWERED, true)
+      t.bytes = t.bytes + #s.output
+    end
+    if cause == SUPERSEDE then
+      stop_for(t, SUPERSEDED)
+    end
+    finish(t, cause)
+    if cause == COMPLETE and #s.spawn > 0 then
+      spawn(s.spawn)
+    end
+  else
+    t.state, t.cause, t.run_at = WAITING, cause, math.min(now + s.delay, 2 ^ 48 - 1)
+    if cause ~= RELEASE then
+      t.place = count('place', 1)
+    end
+    place(t)
+  end
+  return cause
+end
+
+local function settle_all(size)
+  local list, ids = {}, {}
+  for n = 1, size do
+    local s = { id = arg(), epoch = arg(), spawn = {} }
+    local has_output, has_attempt, spawned
+    s.cause, s.delay, s.failures, s.losses, s.number, has_output, has_attempt, spawned =
+      unpacked('>BI6I4I4I4BBI4', arg())
+    s.output = has_output == 1 and arg() or nil
+    s.attempt = has_attempt == 1 and arg() or nil
+    for k = 1, spawned do
+      s.spawn[k] = spec_of(arg(), arg())
+    end
+    list[n], ids[n] = s, s.id
+  end
+  local serials = fetch(K .. 'ids', ids)
+  local known = {}
+  for n = 1, size do
+    known[#known + 1] = serials[n] or nil
+  end
+  prefetch(known)
+  local settled, end_no, total = {}, counter('end'), 0
+  for n, s in ipairs(list) do
+    local serial = serials[n]
+    local raw = serial and not tasks[serial] and raws[serial]
+    local epoch = tonumber(s.epoch)
+    settled[n] = '\0'
+    if raw and byte(raw, 1) == RUNNING and unpacked('>I7', raw, 8) == epoch and s.cause == COMPLETE
+      and s.output and not s.attempt and #s.spawn == 0 and is_plain(raw) then
+      end_no = count('end', 1)
+      local by, bytes = complete_plain(serial, raw, end_no, s.output, s.failures, s.losses)
+      put('r:' .. by, s.epoch, false)
+      total = total + bytes
+      settled[n] = '\2'
+    elseif serial then
+      local t = load(serial)
+      if t and t.state == RUNNING and t.epoch == epoch then
+        settled[n] = string.char(settle(t, s))
+      end
+    end
+  end
+  if total > 0 then
+    count('bytes:2', total)
+  end
+  return table.concat(settled)
+end
+
+local function promote()
+  local due = call('ZRANGEBYSCORE', K .. 'timed', '-inf', now, 'LIMIT', 0, 1000)
+  local serials = {}
+  for n, name in ipairs(due) do
+    serials[n] = sub(name, -16)
+  end
+  prefetch(serials)
+  for _, serial in ipairs(serials) do
+    local t = load(serial)
+    unplace(t)
+    place(t)
+  end
+end
+
+local function expire(max, ended)
+  local serials = call('ZRANGEBYSCORE', K .. 'x', '-inf', now, 'LIMIT', 0, max)
+  prefetch(serials)
+  for _, serial in ipairs(serials) do
+    local t = load(serial)
+    ended[#ended + 1] = t.id
+    expire_one(t)
+  end
+end
+
+local function wants_of(size)
+  local wants = {}
+  for n = 1, size do
+    local want = { name = arg(), queue = arg(), left = tonumber(arg()), total = tonumber(arg()),
+      per_group = tonumber(arg()) }
+    local key = arg()
+    if key ~= '' then
+      want.rate = { key = key, by_group = arg() == '1', interval = tonumber(arg()), burst = tonumber(arg()) }
+    end
+    wants[n] = want
+  end
+  return wants
+end
+
+local size = tonumber(arg())
+local settled, ended = '', {}
+if size > 0 then
+  settled = settle_all(size)
+  flush()
+end
+promote()
+flush()
+expire(500, ended)
+flush()
+cascade(1000 - #ended, ended)
+flush()
+local max = tonumber(arg())
+local claimed = claim(owner, node, max, wants_of(tonumber(arg())), ended)
+raws = {}
+flush()
+call('ZREMRANGEBYSCORE', K .. 'rates', '-inf', '(' .. digits(now * 1000))
+local timed = tonumber(call('ZRANGE', K .. 'timed', 0, 0, 'WITHSCORES')[2] or -1)
+local expires = tonumber(call('ZRANGE', K .. 'x', 0, 0, 'WITHSCORES')[2] or -1)
+local more = call('EXISTS', K .. 'cascades') == 1 or timed >= 0 and timed <= now or expires >= 0 and expires <= now
+local next_at = -1
+for _, time_at in ipairs({ timed, expires, claimed.reopens or -1 }) do
+  if time_at >= 0 and (next_at < 0 or time_at < next_at) then
+    next_at = time_at
+  end
+end
+more = more and 1 or 0
+local kept = { turn_no, now, settled, table.concat(claimed.serials), claimed.first, ended, more, next_at }
+call('SET', K .. 'last:' .. node, cmsgpack.pack(kept), 'PX', ARGV[7])
+if size > 0 or #ended > 0 then
+  redis.pcall('PUBLISH', K .. 'wake', '')
+end
+local a, b, c = told(claimed.serials, claimed.raws)
+return { now, settled, ended, more, next_at, a, b, c }
