@@ -116,7 +116,7 @@ impl Link {
         extra: Duration,
     ) -> Result<Result<Value, redis::RedisError>, StoreError> {
         let limit = self.patience + extra;
-        match timeout(limit, connection.send_packed_command(command)).await {
+        match timeout(limit, command.query_async::<Value>(connection)).await {
             Err(_) => {
                 self.give_up(number).await;
                 Err(StoreError::Unreachable(format!("no answer within {} ms", limit.as_millis()).into()))
@@ -205,10 +205,10 @@ impl Link {
     async fn hello(&self, connection: &mut MultiplexedConnection, run: &str) -> Result<(), StoreError> {
         let mut command = self.command(&BEAT, 3, 128);
         command.arg("hello").arg(run).arg(LAYOUT);
-        let mut answer = connection.send_packed_command(&command).await;
+        let mut answer = command.query_async::<Value>(connection).await;
         if answer.as_ref().is_err_and(wants_script) {
-            connection.send_packed_command(&BEAT.load()).await.map_err(|error| told(&error))?;
-            answer = connection.send_packed_command(&command).await;
+            BEAT.load().query_async::<Value>(connection).await.map_err(|error| told(&error))?;
+            answer = command.query_async::<Value>(connection).await;
         }
         let mut answer = Items::of(answer.map_err(|error| told(&error))?)?;
         let (found, is_new_run) = (answer.number()?, answer.number()? == 1);
@@ -227,7 +227,7 @@ async fn about(connection: &mut MultiplexedConnection) -> Result<About, StoreErr
     for section in ["server", "replication"] {
         let mut command = redis::cmd("INFO");
         command.arg(section);
-        let value = connection.send_packed_command(&command).await.map_err(|error| told(&error))?;
+        let value = command.query_async::<Value>(connection).await.map_err(|error| told(&error))?;
         text.push_str(&super::wire::text(value)?);
         text.push('\n');
     }
@@ -246,7 +246,7 @@ async fn about(connection: &mut MultiplexedConnection) -> Result<About, StoreErr
 async fn check_eviction(connection: &mut MultiplexedConnection) -> Result<(), StoreError> {
     let mut command = redis::cmd("CONFIG");
     command.arg("GET").arg("maxmemory-policy");
-    let answer = connection.send_packed_command(&command).await;
+    let answer = command.query_async::<Value>(connection).await;
     let policy = answer.ok().and_then(|value| Items::of(value).ok()?.map(super::wire::text).ok()?.pop());
     match policy.as_deref() {
         Some("noeviction") => Ok(()),

@@ -188,6 +188,11 @@ local function step(w, name, group, claimed, ended)
     end
     return true
   end
+  if is_full(w, group) then
+    -- Another lane has filled the group since.
+    w.skipped = w.skipped + 1
+    return not w.alone
+  end
   local reopens = take_rate(want.rate, group)
   if reopens then
     claimed.reopens = math.min(claimed.reopens or reopens, reopens)
