@@ -195,7 +195,7 @@ local lanes = {}
 local function lane_of(lane)
   if not lanes[lane] then
     local kind, queue, name = unpacked('>I4Bc0Bc0', call('HGET', K .. 'ln', lane))
-    lanes[lane] = { kind = kind, queue = queue, name = name }
+    lanes[lane] = { kind = digits(kind), queue = queue, name = name }
   end
   return lanes[lane]
 end
