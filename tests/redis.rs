@@ -7,6 +7,8 @@ mod conformance;
 #[path = "redis/rig.rs"]
 mod rig;
 mod storm;
+#[path = "redis/throughput.rs"]
+mod throughput;
 #[path = "redis/verify.rs"]
 mod verify;
 
