@@ -11,7 +11,7 @@ use super::push::write_lanes;
 use super::script::ADVANCE;
 use super::wire::{Items, Writer, corrupt, number};
 use crate::store::{Advance, Claims, Settled, StoreError, Turn, host};
-use crate::task::{Attempt, Name, Settlement, TaskId};
+use crate::task::{Attempt, Cause, Name, Settlement, TaskId};
 use crate::time::Millis;
 
 /// What a call may take longer for each settlement and claim.
@@ -55,13 +55,22 @@ fn spawn_lanes(settlements: &[Settlement]) -> Vec<(Name, Name)> {
 
 fn write_settlement(command: &mut Cmd, end: &Settlement, lanes: &[(Name, Name)]) -> Result<(), StoreError> {
     check_name(end.id.as_str())?;
-    let mut fixed = Writer::default();
-    fixed.number(1, cause_number(end.cause)).number(6, end.delay);
-    fixed.number(4, end.failures.into()).number(4, end.losses.into());
-    fixed.number(4, end.attempt.as_ref().map_or(0, |attempt| attempt.number.into()));
-    fixed.number(1, end.output.is_some().into()).number(1, end.attempt.is_some().into());
-    fixed.number(4, end.spawn.len() as u64);
-    command.arg(end.id.as_str()).arg(end.epoch).arg(fixed.0);
+    let mut epoch = Writer::default();
+    epoch.number(7, end.epoch).0.extend_from_slice(end.epoch.to_string().as_bytes());
+    command.arg(end.id.as_str()).arg(epoch.0);
+    let mut said = Writer::default();
+    if let (Cause::Complete, Some(output), None, []) = (end.cause, &end.output, &end.attempt, &end.spawn[..])
+    {
+        said.number(4, end.failures.into()).number(4, end.losses.into());
+        command.arg(said.0).arg(output.as_bytes());
+        return Ok(());
+    }
+    said.number(1, cause_number(end.cause)).number(6, end.delay);
+    said.number(4, end.failures.into()).number(4, end.losses.into());
+    said.number(4, end.attempt.as_ref().map_or(0, |attempt| attempt.number.into()));
+    said.number(1, end.output.is_some().into()).number(1, end.attempt.is_some().into());
+    said.number(4, end.spawn.len() as u64);
+    command.arg(said.0);
     if let Some(output) = &end.output {
         command.arg(output.as_bytes());
     }

@@ -52,30 +52,66 @@ for number = 1, tonumber(arg()) do
   wanted[number] = { arg(), arg() }
 end
 
--- A success that nothing else hangs on: most ends.
-local function complete_plain(serial, raw, end_no, output, failures, losses)
-  local flags, by = byte(raw, 3), unpacked('>I4', raw, 4)
-  local lane, bytes = unpacked('>I4', raw, 53), unpacked('>I5', raw, 69) + #output
-  raw = pack('>BBBI4', COMPLETED, COMPLETE, bit.bor(flags, ANSWERED), 0) .. sub(raw, 8, 56)
-    .. pack('>I6I6I5I4I4', now, 0, bytes, failures, losses) .. sub(raw, 82)
-  raws[serial] = raw
-  local length = byte(raw, 90)
-  local group = sub(raw, 92 + length, 91 + length + byte(raw, 91 + length))
-  local kind = lane_of(lane).kind
-  tally(lane, RUNS, serial, -1)
-  tally(lane, COMPLETED + 3, serial, 1)
-  add(sums.rk, kind, -1)
-  if group ~= '' then
-    add(sums.rg, kind .. ':' .. group, -1)
-  end
-  put('t', serial, raw)
-  put('out', serial, output)
-  rank(K .. 'e:2', serial, end_no)
-  return owner_of(by), bytes
-end
-
 local function is_plain(raw)
   return bit.band(byte(raw, 3), TAKEN + STOPS + AWAITED) == 0 and sub(raw, -2) == '\0\0'
+end
+
+-- Successes that nothing else hangs on: most ends.
+local plain = { tasks = {}, outputs = {}, files = {}, lanes = {}, owners = {}, heads = {}, bytes = 0, size = 0 }
+local hide, hidden = marker('v' .. RUNS, -1)
+local show, shown = marker('v' .. (COMPLETED + 3), 1)
+
+-- `budgets` are the failures and losses as they stand in a packed task.
+local function complete_plain(serial, raw, epoch, output, budgets)
+  local flags, by, lane = byte(raw, 3), sub(raw, 4, 7), sub(raw, 53, 56)
+  local bytes = unpacked('>I5', raw, 69) + #output
+  local head = plain.heads[flags]
+  if not head then
+    head = pack('>BBBI4', COMPLETED, COMPLETE, bit.bor(flags, ANSWERED), 0)
+    plain.heads[flags] = head
+  end
+  local n = plain.size + 1
+  local new = head .. sub(raw, 8, 56) .. NOW .. NEVER .. pack('>I5', bytes) .. budgets .. sub(raw, 82)
+  raws[serial] = new
+  plain.size, plain.bytes = n, plain.bytes + bytes
+  plain.tasks[2 * n - 1], plain.tasks[2 * n] = serial, new
+  plain.outputs[2 * n - 1], plain.outputs[2 * n] = serial, output
+  plain.files[2 * n - 1], plain.files[2 * n] = in_row(count('end', 1)), serial
+  plain.lanes[lane] = (plain.lanes[lane] or 0) + 1
+  local runs = plain.owners[by]
+  if not runs then
+    runs = {}
+    plain.owners[by] = runs
+  end
+  runs[#runs + 1] = epoch
+  hide(serial)
+  show(serial)
+  local length = byte(raw, 90)
+  local group_length = byte(raw, 91 + length)
+  if group_length > 0 then
+    local kind = lane_of(unpacked('>I4', lane)).kind
+    add(sums.rg, kind .. ':' .. sub(raw, 92 + length, 91 + length + group_length), -1)
+  end
+end
+
+local function write_plain()
+  each('HSET', K .. 't', plain.tasks)
+  each('HSET', K .. 'out', plain.outputs)
+  each('ZADD', K .. 'e:2', plain.files)
+  for lane, size in pairs(plain.lanes) do
+    local number = unpacked('>I4', lane)
+    add(sums.n, number .. ':' .. RUNS, -size)
+    add(sums.n, number .. ':' .. (COMPLETED + 3), size)
+    add(sums.rk, lane_of(number).kind, -size)
+  end
+  for by, runs in pairs(plain.owners) do
+    each('HDEL', K .. 'r:' .. owner_of((unpacked('>I4', by))), runs)
+  end
+  hidden()
+  shown()
+  if plain.bytes > 0 then
+    count('bytes:2', plain.bytes)
+  end
 end
 
 -- Applies one settlement to a task that runs under its epoch; answers the transition.
@@ -117,19 +153,31 @@ local function settle(t, s)
   return cause
 end
 
+-- What is said of a settlement beside its task and its epoch.
+local function read_settlement(said)
+  local s = { spawn = {} }
+  local has_output, has_attempt, spawned
+  s.cause, s.delay, s.failures, s.losses, s.number, has_output, has_attempt, spawned =
+    unpacked('>BI6I4I4I4BBI4', said)
+  s.output = has_output == 1 and arg() or nil
+  s.attempt = has_attempt == 1 and arg() or nil
+  for k = 1, spawned do
+    s.spawn[k] = spec_of(arg(), arg())
+  end
+  return s
+end
+
+-- A settlement is its task, its epoch (packed, then in digits), and what is said: a success, which most are,
+-- only its budgets and its output.
 local function settle_all(size)
-  local list, ids = {}, {}
+  local ids, epochs, said, outputs = {}, {}, {}, {}
   for n = 1, size do
-    local s = { id = arg(), epoch = arg(), spawn = {} }
-    local has_output, has_attempt, spawned
-    s.cause, s.delay, s.failures, s.losses, s.number, has_output, has_attempt, spawned =
-      unpacked('>BI6I4I4I4BBI4', arg())
-    s.output = has_output == 1 and arg() or nil
-    s.attempt = has_attempt == 1 and arg() or nil
-    for k = 1, spawned do
-      s.spawn[k] = spec_of(arg(), arg())
+    ids[n], epochs[n], said[n] = arg(), arg(), arg()
+    if #said[n] == 8 then
+      outputs[n] = arg()
+    else
+      said[n] = read_settlement(said[n])
     end
-    list[n], ids[n] = s, s.id
   end
   local serials = fetch(K .. 'ids', ids)
   local known = {}
@@ -137,29 +185,29 @@ local function settle_all(size)
     known[#known + 1] = serials[n] or nil
   end
   prefetch(known)
-  local settled, end_no, total = {}, counter('end'), 0
-  for n, s in ipairs(list) do
+  local settled = {}
+  for n = 1, size do
     local serial = serials[n]
-    local raw = serial and not tasks[serial] and raws[serial]
-    local epoch = tonumber(s.epoch)
+    local raw, output = serial and raws[serial], outputs[n]
     settled[n] = '\0'
-    if raw and byte(raw, 1) == RUNNING and unpacked('>I7', raw, 8) == epoch and s.cause == COMPLETE
-      and s.output and not s.attempt and #s.spawn == 0 and is_plain(raw) then
-      end_no = count('end', 1)
-      local by, bytes = complete_plain(serial, raw, end_no, s.output, s.failures, s.losses)
-      put('r:' .. by, s.epoch, false)
-      total = total + bytes
-      settled[n] = '\2'
+    if output and raw and not tasks[serial] and is_plain(raw) then
+      if byte(raw, 1) == RUNNING and sub(raw, 8, 14) == sub(epochs[n], 1, 7) then
+        complete_plain(serial, raw, sub(epochs[n], 8), output, said[n])
+        settled[n] = '\2'
+      end
     elseif serial then
       local t = load(serial)
-      if t and t.state == RUNNING and t.epoch == epoch then
+      if t and t.state == RUNNING and t.epoch == unpacked('>I7', epochs[n]) then
+        local s = said[n]
+        if output then
+          s = { cause = COMPLETE, delay = 0, output = output, spawn = {} }
+          s.failures, s.losses = unpacked('>I4I4', said[n])
+        end
         settled[n] = string.char(settle(t, s))
       end
     end
   end
-  if total > 0 then
-    count('bytes:2', total)
-  end
+  write_plain()
   return table.concat(settled)
 end
 

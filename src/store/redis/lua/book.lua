@@ -22,9 +22,28 @@ local TAKEN, SLID, STOPS, AWAITED, AWAITS, TIMED, TRIED, ANSWERED = 1, 2, 4, 8, 
 local HEAD = '>BBBI4I7I6I6'
 local FORM = HEAD .. 'I7I7I6I6I4I6I6I5I4I4I4i4Bc0Bc0I2c0'
 local HEAD_SIZE = 26
+local NEVER = '\0\0\0\0\0\0'
+local NOW = pack('>I6', now)
 
 local function digits(number)
   return string.format('%.0f', number)
+end
+
+-- The same for numbers in a row, which share all but two digits: writing a number is slow.
+local row, row_prefix, endings = nil, nil, {}
+
+local function in_row(number)
+  local last = number % 100
+  if number - last ~= row then
+    row = number - last
+    row_prefix = digits(row / 100)
+  end
+  local ending = endings[last]
+  if not ending then
+    ending = string.format('%02d', last)
+    endings[last] = ending
+  end
+  return row_prefix .. ending
 end
 
 -- Redis takes the arguments from Lua's stack, which holds about 8000.
@@ -46,12 +65,12 @@ local function fetch(key, fields)
 end
 
 -- Numbers of the namespace and of its lanes, read once and written by `flush`. Places and turns begin where
--- they have 16 digits, epochs where they have more than two.
+-- they have 16 digits, epochs and ends where they have more than two.
 local counters, moved = {}, {}
 
 local function counter(name)
   if not counters[name] then
-    local first = (name == 'place' or sub(name, 1, 1) == 't') and 1e15 or name == 'epoch' and 1000 or 0
+    local first = (name == 'place' or sub(name, 1, 1) == 't') and 1e15 or (name == 'epoch' or name == 'end') and 1000 or 0
     counters[name] = tonumber(call('HGET', KEYS[1], name) or first)
   end
   return counters[name]
@@ -83,6 +102,26 @@ local function mark(list, serial, by)
     marks[list] = chunks
   end
   add(chunks, sub(serial, 1, 14), by)
+end
+
+-- The same for one task after the other, where neighbours mostly share a chunk.
+local function marker(list, by)
+  local chunk, size = nil, 0
+  local function finish()
+    if size > 0 then
+      mark(list, chunk, by * size)
+    end
+    size = 0
+  end
+  local function one(serial)
+    local next_chunk = sub(serial, 1, 14)
+    if next_chunk ~= chunk then
+      finish()
+      chunk = next_chunk
+    end
+    size = size + 1
+  end
+  return one, finish
 end
 
 local function tally(lane, view, serial, by)

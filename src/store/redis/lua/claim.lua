@@ -38,7 +38,7 @@ local function walker(lane, want)
   if #heads == 0 then
     return nil
   end
-  local w = { lane = lane, want = want, skipped = 0 }
+  local w = { lane = lane, want = want, skipped = 0, started = 0 }
   if #heads == 1 then
     w.alone = string.match(heads[1], '^%d+:(.*)$')
     w.turn = tonumber(sub(heads[1], 1, 16))
@@ -60,18 +60,17 @@ end
 local function read_on(w)
   local size = math.max(1, math.min(PORTION, w.want.left, room))
   local list = call('ZRANGE', backlog(w.lane, w.alone), w.taken, w.taken + size - 1, 'WITHSCORES')
-  w.read, w.at = list, 0
   local serials = {}
   for n = 1, #list, 2 do
     serials[#serials + 1] = sub(list[n], -16)
   end
-  prefetch(serials)
+  w.read, w.at, w.raws = list, 0, fetch(K .. 't', serials)
 end
 
--- What a lane offers next: score, member, group.
+-- What a lane offers next: score, member, group, packed task.
 local function peek(w)
   if w.alone then
-    if is_full(w, w.alone) then
+    if w.want.per_group and is_full(w, w.alone) then
       return nil
     end
     if w.at * 2 >= #w.read then
@@ -80,7 +79,11 @@ local function peek(w)
         return nil
       end
     end
-    return tonumber(w.read[2 * w.at + 2]), w.read[2 * w.at + 1], w.alone
+    local score = w.read[2 * w.at + 2]
+    if score ~= w.score_text then
+      w.score_text, w.score_number = score, tonumber(score)
+    end
+    return w.score_number, w.read[2 * w.at + 1], w.alone, w.raws[w.at + 1]
   end
   while true do
     local head = call('ZRANGE', K .. 'o:' .. w.lane, w.skipped, w.skipped, 'WITHSCORES')
@@ -90,7 +93,8 @@ local function peek(w)
     local name, group = string.match(head[1], '^(%d+):(.*)$')
     if not is_full(w, group) then
       w.head, w.turn = head[1], tonumber(sub(name, 1, 16))
-      return tonumber(head[2]), sub(name, 17), group
+      name = sub(name, 17)
+      return tonumber(head[2]), name, group, call('HGET', K .. 't', sub(name, -16))
     end
     w.skipped = w.skipped + 1
   end
@@ -111,6 +115,9 @@ end
 
 -- The walk through a lane of one group is over: what was taken leaves its backlog.
 local function close(w)
+  add(sums.n, w.lane .. ':' .. READY, -w.started)
+  add(sums.n, w.lane .. ':' .. RUNS, w.started)
+  add(sums.rk, w.want.kind, w.started)
   if not w.alone or w.taken == 0 then
     return
   end
@@ -124,71 +131,55 @@ local function close(w)
   refresh(w.lane, w.alone)
 end
 
--- Numbers are slow to write: those in a row share all but two digits.
-local hundreds, prefix
-
-local function epoch_digits(epoch)
-  local in_row = math.floor(epoch / 100)
-  if in_row ~= hundreds then
-    hundreds, prefix = in_row, digits(in_row)
+local function start(w, name, group, raw, claimed)
+  local serial, flags, first = sub(name, -16), byte(raw, 3), sub(raw, 21, 26)
+  local n = claimed.size + 1
+  local epoch = claimed.first + n - 1
+  local head = claimed.heads[flags]
+  if not head then
+    head = pack('>BBBI4', RUNNING, CLAIM, flags, claimed.owner)
+    claimed.heads[flags] = head
   end
-  return prefix .. string.format('%02d', epoch % 100)
-end
-
-local function start(w, name, group, claimed)
-  local serial = sub(name, -16)
-  local raw = raws[serial]
-  local flags, first, expires = byte(raw, 3), unpacked('>I6', raw, 21), unpacked('>I6', raw, 63)
-  claimed.epoch = claimed.epoch + 1
-  raw = pack(HEAD, RUNNING, CLAIM, flags, claimed.owner, claimed.epoch, now, first == 0 and now or first)
-    .. sub(raw, HEAD_SIZE + 1)
-  raws[serial] = raw
-  local n = #claimed.serials + 1
-  claimed.serials[n], claimed.raws[n] = serial, raw
+  raw = head .. pack('>I7', epoch) .. NOW .. (first == NEVER and NOW or first) .. sub(raw, HEAD_SIZE + 1)
+  claimed.size, claimed.serials[n], claimed.raws[n] = n, serial, raw
   claimed.writes[2 * n - 1], claimed.writes[2 * n] = serial, raw
-  claimed.runs[2 * n - 1], claimed.runs[2 * n] = epoch_digits(claimed.epoch), serial
-  tally(w.lane, READY, serial, -1)
-  tally(w.lane, RUNS, serial, 1)
-  add(sums.rk, w.want.kind, 1)
-  totals[w.want.kind] = totals[w.want.kind] + 1
+  claimed.runs[2 * n - 1], claimed.runs[2 * n] = in_row(epoch), serial
+  claimed.hide(serial)
+  claimed.show(serial)
+  local kind = w.want.kind
+  w.started = w.started + 1
+  totals[kind] = totals[kind] + 1
   room = room - 1
   if group ~= '' then
-    add(sums.rg, w.want.kind .. ':' .. group, 1)
-  end
-  if expires > 0 then
-    rank(K .. 'x', serial, false)
+    add(sums.rg, kind .. ':' .. group, 1)
   end
 end
 
--- Handles what a lane offers; false when the lane, or the step (`nil, true`), is over.
-local function step(w, name, group, claimed, ended)
-  local want, serial = w.want, sub(name, -16)
+-- Handles what a lane offers; false when the lane, or the step (`false, true`), is over.
+local function step(w, claimed, ended)
+  local want, name, group, raw = w.want, w.name, w.group, w.raw
   if want.left == 0 or want.total and totals[want.kind] >= want.total then
     return false
   end
-  local raw = raws[serial]
-  if not raw then
-    prefetch({ serial })
-    raw = raws[serial]
-  end
-  local expires = unpacked('>I6', raw, 63)
-  if expires > 0 and expires <= now then
-    if #ended >= 1000 then
-      return false, true
+  if sub(raw, 63, 68) ~= NEVER then
+    local serial = sub(name, -16)
+    if unpacked('>I6', raw, 63) <= now then
+      if #ended >= 1000 then
+        return false, true
+      end
+      local t = load(serial)
+      ended[#ended + 1] = t.id
+      expire_one(t)
+      if w.alone then
+        w.at, w.taken, w.expired = w.at + 1, w.taken + 1, w.expired + 1
+      else
+        call('ZREM', backlog(w.lane, group), name)
+        refresh(w.lane, group)
+      end
+      return true
     end
-    local t = load(serial)
-    ended[#ended + 1] = t.id
-    expire_one(t)
-    if w.alone then
-      w.at, w.taken = w.at + 1, w.taken + 1
-      w.expired = w.expired + 1
-    else
-      call('ZREM', backlog(w.lane, group), name)
-      refresh(w.lane, group)
-    end
-    return true
   end
-  if is_full(w, group) then
+  if want.per_group and is_full(w, group) then
     -- Another lane has filled the group since.
     w.skipped = w.skipped + 1
     return not w.alone
@@ -202,9 +193,12 @@ local function step(w, name, group, claimed, ended)
     w.skipped = w.skipped + 1
     return true
   end
+  if sub(raw, 63, 68) ~= NEVER then
+    rank(K .. 'x', sub(name, -16), false)
+  end
   want.left = want.left - 1
   take(w, name, group)
-  start(w, name, group, claimed)
+  start(w, name, group, raw, claimed)
   return true
 end
 
@@ -238,8 +232,11 @@ local function walkers_of(wants)
 end
 
 local function claim(owner, node, max, wants, ended)
-  local claimed = { owner = owner, epoch = counter('epoch'), serials = {}, raws = {}, writes = {}, runs = {} }
-  claimed.first = claimed.epoch + 1
+  local claimed = { owner = owner, size = 0, serials = {}, raws = {}, writes = {}, runs = {}, heads = {} }
+  local hidden, shown
+  claimed.hide, hidden = marker('v' .. READY, -1)
+  claimed.show, shown = marker('v' .. RUNS, 1)
+  claimed.first = counter('epoch') + 1
   room = max
   if max == 0 then
     return claimed
@@ -247,15 +244,15 @@ local function claim(owner, node, max, wants, ended)
   local walkers = walkers_of(wants)
   local open = {}
   for n, w in ipairs(walkers) do
-    w.score, w.name, w.group = peek(w)
+    w.score, w.name, w.group, w.raw = peek(w)
     open[n] = w.score and w or nil
   end
   local stop = false
   while room > 0 and not stop do
-    local best, second
-    for _, w in pairs(open) do
+    local best, second, best_at
+    for n, w in pairs(open) do
       if not best or before(w.score, w.name, best.score, best.name) then
-        best, second = w, best
+        best, second, best_at = w, best, n
       elseif not second or before(w.score, w.name, second.score, second.name) then
         second = w
       end
@@ -265,28 +262,27 @@ local function claim(owner, node, max, wants, ended)
     end
     local is_open, is_over
     repeat
-      is_open, is_over = step(best, best.name, best.group, claimed, ended)
+      is_open, is_over = step(best, claimed, ended)
       if is_open then
-        best.score, best.name, best.group = peek(best)
+        best.score, best.name, best.group, best.raw = peek(best)
         is_open = best.score ~= nil
       end
-    until not is_open or room == 0
-      or second and before(second.score, second.name, best.score, best.name)
+    until not is_open or room == 0 or second and before(second.score, second.name, best.score, best.name)
     if not is_open then
-      for n, w in pairs(open) do
-        if w == best then
-          open[n] = nil
-        end
-      end
+      open[best_at] = nil
     end
     stop = is_over
   end
   for _, w in ipairs(walkers) do
     close(w)
   end
-  count('w', -#claimed.serials)
-  set_counter('epoch', claimed.epoch)
-  each('HSET', K .. 't', claimed.writes)
-  each('HSET', K .. 'r:' .. node, claimed.runs)
+  hidden()
+  shown()
+  if claimed.size > 0 then
+    count('w', -claimed.size)
+    count('epoch', claimed.size)
+    each('HSET', K .. 't', claimed.writes)
+    each('HSET', K .. 'r:' .. node, claimed.runs)
+  end
   return claimed
 end

@@ -11,91 +11,107 @@ for number = 1, tonumber(arg()) do
   wanted[number] = { arg(), arg() }
 end
 
--- Two digits for every place in a chunk: numbers are slow to write.
-local function endings()
-  local list = {}
-  for n = 0, 99 do
-    list[n] = string.format('%02d', n)
+-- What specs that begin alike have in common: the first ten bytes of `meta` say when and in which lane.
+local function alike(head)
+  local _, when, time, number = unpacked(META, head)
+  local run_at = now
+  if when == AFTER then
+    run_at = math.min(now + time, 2 ^ 48 - 1)
+  elseif when ~= AT_ONCE then
+    run_at = time
   end
-  return list
+  local lane = lane_for(number)
+  local common = { lane = lane, run_at = run_at, timed = run_at > now, size = 0, groups = {} }
+  common.flags = '\0\0' .. string.char(common.timed and TIMED or 0) .. string.rep('\0', HEAD_SIZE - 3)
+  common.dates = NOW .. pack('>I6I4', run_at, lane)
+  common.mark, common.marked = marker('l' .. lane, 1)
+  common.show, common.shown = marker('v' .. (common.timed and SCHEDULED or READY), 1)
+  return common
 end
 
--- Tasks that nothing can refuse and that stand for no other: most pushes. Answers which were there.
+-- Where a ready task goes: scores and serials of its group's backlog.
+local function queue_of(common, group)
+  local queue = common.groups[group]
+  if not queue then
+    queue = {}
+    common.groups[group] = queue
+    touch(common.lane, group)
+  end
+  return queue
+end
+
+-- Tasks that nothing can refuse and that stand for no other: most pushes.
 local function add_plain(size)
-  local ids, tails, texts, heads, known_ids = {}, {}, {}, {}, {}
+  local ids, metas, texts = {}, {}, {}
   for n = 1, size do
-    local meta, tail = arg(), nil
-    texts[n] = arg()
-    local _, when, time, lane
-    _, when, time, lane, tail = unpacked(META, meta)
-    heads[n] = { when, time, lane }
-    tails[n] = sub(meta, tail)
-    local length = byte(meta, tail + 33)
-    ids[n] = sub(meta, tail + 34, tail + 33 + length)
+    local meta = ARGV[at + 1]
+    metas[n], texts[n] = meta, ARGV[at + 2]
+    at = at + 2
+    ids[n] = sub(meta, 45, 44 + byte(meta, 44))
   end
   local serials = fetch(K .. 'ids', ids)
-  local first = counter('place')
-  local list = size >= 50 and endings()
-  local made, by_id, by_serial, specs, ready = 0, {}, {}, {}, {}
-  local chunk, prefix = -1, nil
+  local first, made, heads, scores = counter('place'), 0, {}, {}
+  local by_id, by_serial, specs = {}, {}, {}
+  local mark_all, marked_all = marker('a', 1)
   for n = 1, size do
-    local id = ids[n]
-    if serials[n] or known_ids[id] then
-      known_ids[id] = true
-    else
-      known_ids[id] = true
+    local id, meta = ids[n], metas[n]
+    if not serials[n] and not by_id[id] then
       made = made + 1
-      local place_no = first + made
-      local in_chunk = math.floor(place_no / 100)
-      if in_chunk ~= chunk then
-        chunk, prefix = in_chunk, digits(in_chunk)
+      local number = first + made
+      local serial = in_row(number)
+      local head = sub(meta, 1, 10)
+      local common = heads[head]
+      if not common then
+        common = alike(head)
+        heads[head] = common
       end
-      local serial = prefix .. (list and list[place_no % 100] or string.format('%02d', place_no % 100))
-      local head, tail = heads[n], tails[n]
-      local lane = lane_for(head[3])
-      local run_at = now
-      if head[1] == AFTER then
-        run_at = math.min(now + head[2], 2 ^ 48 - 1)
-      elseif head[1] ~= AT_ONCE then
-        run_at = head[2]
-      end
-      local timed = run_at > now
-      local _, expires, _, _, _, _, priority = unpacked('>I6I6I5I4I4I4i4', tail)
-      local length = byte(tail, 34)
-      local group = byte(tail, 35 + length) > 0 and sub(tail, 36 + length, 35 + length + byte(tail, 35 + length)) or ''
-      by_id[2 * made - 1], by_id[2 * made] = id, serial
+      local place_no = pack('>I7', number)
+      local length = byte(meta, 44)
+      local group_length = byte(meta, 45 + length)
+      local group = group_length > 0 and sub(meta, 46 + length, 45 + length + group_length) or ''
+      by_id[id] = serial
       specs[2 * made - 1], specs[2 * made] = serial, texts[n]
       by_serial[2 * made - 1] = serial
-      by_serial[2 * made] = pack('>BBBI4I7I6I6I7I7I6I6I4', WAITING, 0, timed and TIMED or 0, 0, 0, 0, 0, place_no,
-        place_no, now, run_at, lane) .. tail
-      if timed then
-        rank(K .. 'timed', serial, run_at)
+      by_serial[2 * made] = common.flags .. place_no .. place_no .. common.dates .. sub(meta, 11)
+      if common.timed then
+        rank(K .. 'timed', serial, common.run_at)
       else
-        local key = backlog(lane, group)
-        local queue = ready[key]
-        if not queue then
-          queue = {}
-          ready[key] = queue
-          touch(lane, group)
+        local priority = sub(meta, 40, 43)
+        local score = scores[priority]
+        if not score then
+          score = digits(-unpacked('>i4', priority))
+          scores[priority] = score
         end
-        queue[#queue + 1], queue[#queue + 2] = -priority, serial
+        local queue = queue_of(common, group)
+        queue[#queue + 1], queue[#queue + 2] = score, serial
       end
-      tally(lane, timed and SCHEDULED or READY, serial, 1)
-      mark('a', serial, 1)
-      mark('l' .. lane, serial, 1)
+      common.size = common.size + 1
+      common.mark(serial)
+      common.show(serial)
+      mark_all(serial)
       if group ~= '' then
         mark('g' .. group, serial, 1)
       end
-      if expires > 0 then
-        rank(K .. 'x', serial, expires)
+      if sub(meta, 17, 22) ~= NEVER then
+        rank(K .. 'x', serial, unpacked('>I6', meta, 17))
       end
     end
   end
-  each('HSET', K .. 'ids', by_id)
+  local pairs_of = {}
+  for id, serial in pairs(by_id) do
+    pairs_of[#pairs_of + 1], pairs_of[#pairs_of + 2] = id, serial
+  end
+  each('HSET', K .. 'ids', pairs_of)
   each('HSET', K .. 'spec', specs)
   each('HSET', K .. 't', by_serial)
-  for key, queue in pairs(ready) do
-    each('ZADD', key, queue)
+  marked_all()
+  for _, common in pairs(heads) do
+    for group, queue in pairs(common.groups) do
+      each('ZADD', backlog(common.lane, group), queue)
+    end
+    common.marked()
+    common.shown()
+    add(sums.n, common.lane .. ':' .. (common.timed and SCHEDULED or READY), common.size)
   end
   count('place', made)
   count('w', made)
