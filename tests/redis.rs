@@ -2,8 +2,20 @@
 //! happens when the server, the line or the memory gives way.
 #![cfg(all(unix, feature = "redis"))]
 
+#[path = "redis/access.rs"]
+mod access;
 #[path = "redis/conformance.rs"]
 mod conformance;
+#[path = "redis/crew.rs"]
+mod crew;
+#[path = "redis/faults.rs"]
+mod faults;
+#[path = "redis/line.rs"]
+mod line;
+#[path = "redis/proxy.rs"]
+mod proxy;
+#[path = "redis/race.rs"]
+mod race;
 #[path = "redis/rig.rs"]
 mod rig;
 mod storm;

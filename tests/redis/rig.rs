@@ -85,6 +85,27 @@ impl Server {
         self.wait_until_up();
     }
 
+    /// Starts the server again without waiting for it; it takes so many microseconds for every key it loads.
+    pub fn restart_slowly(&mut self, each_key: u32) {
+        let _ = std::fs::remove_file(self.folder.join("keep"));
+        let mut arguments = self.arguments.clone();
+        arguments.extend(["--key-load-delay".into(), each_key.to_string()]);
+        // A server writes nothing to clients while it loads, but looks after them every so many bytes.
+        arguments.extend(["--loading-process-events-interval-bytes".into(), "1024".into()]);
+        (self.guard, self.pid) = spawn(&self.folder, &arguments);
+    }
+
+    /// Lets the server stand still for a while, like a machine that swaps.
+    pub fn stop_for(&self, pause: Duration) {
+        let signal = |name: &str| {
+            let done = Command::new("kill").args([name, &self.pid.to_string()]).status();
+            assert!(done.is_ok_and(|status| status.success()), "our own child takes signals");
+        };
+        signal("-STOP");
+        std::thread::sleep(pause);
+        signal("-CONT");
+    }
+
     /// A connection beside those of the store.
     pub fn connection(&self) -> redis::Connection {
         redis::Client::open(&*self.url)
@@ -140,6 +161,11 @@ pub fn folder() -> PathBuf {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder for temporary files");
     folder
+}
+
+/// The port of a server that was started on one.
+pub fn port_of(server: &Server) -> u16 {
+    server.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a server on a port")
 }
 
 /// A port that nobody listens on.
