@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 /// Ends the server and removes its folder once nothing holds the other end of its input any more.
 const GUARD: &str = r#"
+trap '' HUP INT TERM
 folder="$1"; shift
 "$@" >"$folder/log" 2>&1 & server=$!
 echo $server

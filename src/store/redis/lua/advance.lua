@@ -10,18 +10,6 @@ local function arg()
   return ARGV[at]
 end
 
--- What the node is told about its claims: packed tasks, texts, and the blockers of those that waited.
-local function told(serials, packed_tasks)
-  local lists = {}
-  for n, raw in ipairs(packed_tasks) do
-    if bit.band(byte(raw, 3), AWAITS) ~= 0 then
-      lists[#lists + 1] = n
-      lists[#lists + 1] = call('HGET', K .. 'bl', serials[n])
-    end
-  end
-  return packed_tasks, fetch(K .. 'spec', serials), lists
-end
-
 -- The answer of the turn before, for a node that has not heard it. Claims that have been taken from it since
 -- are left out: they could not be settled.
 local last = call('GET', K .. 'last:' .. node)
@@ -33,14 +21,17 @@ if last then
       serials[#serials + 1] = sub(kept[4], n, n + 15)
     end
     local found = fetch(K .. 't', serials)
-    local still, raw_texts = {}, {}
+    local still, raw_texts, lists = {}, {}, {}
     for n, raw in ipairs(found) do
       if raw and byte(raw, 1) == RUNNING and unpacked('>I7', raw, 8) == kept[5] + n - 1 then
         still[#still + 1], raw_texts[#raw_texts + 1] = serials[n], raw
+        if bit.band(byte(raw, 3), AWAITS) ~= 0 then
+          lists[#lists + 1] = #still
+          lists[#lists + 1] = call('HGET', K .. 'bl', serials[n])
+        end
       end
     end
-    local a, b, c = told(still, raw_texts)
-    return { kept[2], kept[3], kept[6], kept[7], kept[8], a, b, c }
+    return { kept[2], kept[3], kept[6], kept[7], kept[8], raw_texts, fetch(K .. 'spec', still), lists }
   end
 end
 -- Frees memory before it takes any: only the first write can be refused for want of it, and what has been
@@ -58,6 +49,7 @@ end
 
 -- Successes that nothing else hangs on: most ends.
 local plain = { tasks = {}, outputs = {}, files = {}, lanes = {}, owners = {}, heads = {}, bytes = 0, size = 0 }
+local plain_tasks, plain_outputs, plain_files = plain.tasks, plain.outputs, plain.files
 local hide, hidden = marker('v' .. RUNS, -1)
 local show, shown = marker('v' .. (COMPLETED + 3), 1)
 
@@ -74,9 +66,9 @@ local function complete_plain(serial, raw, epoch, output, budgets)
   local new = head .. sub(raw, 8, 56) .. NOW .. NEVER .. pack('>I5', bytes) .. budgets .. sub(raw, 82)
   raws[serial] = new
   plain.size, plain.bytes = n, plain.bytes + bytes
-  plain.tasks[2 * n - 1], plain.tasks[2 * n] = serial, new
-  plain.outputs[2 * n - 1], plain.outputs[2 * n] = serial, output
-  plain.files[2 * n - 1], plain.files[2 * n] = in_row(count('end', 1)), serial
+  plain_tasks[2 * n - 1], plain_tasks[2 * n] = serial, new
+  plain_outputs[2 * n - 1], plain_outputs[2 * n] = serial, output
+  plain_files[2 * n - 1], plain_files[2 * n] = in_row(count('end', 1)), serial
   plain.lanes[lane] = (plain.lanes[lane] or 0) + 1
   local runs = plain.owners[by]
   if not runs then
@@ -172,19 +164,26 @@ end
 local function settle_all(size)
   local ids, epochs, said, outputs = {}, {}, {}, {}
   for n = 1, size do
-    ids[n], epochs[n], said[n] = arg(), arg(), arg()
-    if #said[n] == 8 then
-      outputs[n] = arg()
+    ids[n], epochs[n] = ARGV[at + 1], ARGV[at + 2]
+    local what = ARGV[at + 3]
+    at = at + 3
+    if #what == 8 then
+      at = at + 1
+      outputs[n] = ARGV[at]
     else
-      said[n] = read_settlement(said[n])
+      what = read_settlement(what)
     end
+    said[n] = what
   end
   local serials = fetch(K .. 'ids', ids)
   local known = {}
   for n = 1, size do
     known[#known + 1] = serials[n] or nil
   end
-  prefetch(known)
+  local found = fetch(K .. 't', known)
+  for n = 1, #known do
+    raws[known[n]] = found[n]
+  end
   local settled = {}
   for n = 1, size do
     local serial = serials[n]
@@ -281,5 +280,4 @@ call('SET', K .. 'last:' .. node, cmsgpack.pack(kept), 'PX', ARGV[7])
 if size > 0 or #ended > 0 then
   redis.pcall('PUBLISH', K .. 'wake', '')
 end
-local a, b, c = told(claimed.serials, claimed.raws)
-return { now, settled, ended, more, next_at, a, b, c }
+return { now, settled, ended, more, next_at, claimed.raws, fetch(K .. 'spec', claimed.serials), claimed.lists }

@@ -43,7 +43,7 @@ local function walker(lane, want)
     w.alone = string.match(heads[1], '^%d+:(.*)$')
     w.turn = tonumber(sub(heads[1], 1, 16))
     w.head = heads[1]
-    w.read, w.at, w.taken, w.expired = {}, 0, 0, 0
+    w.read, w.raws, w.at, w.taken, w.expired = {}, {}, 0, 0, 0
   end
   return w
 end
@@ -59,10 +59,10 @@ end
 -- Reads the next portion of the only backlog of a lane, with its tasks.
 local function read_on(w)
   local size = math.max(1, math.min(PORTION, w.want.left, room))
-  local list = call('ZRANGE', backlog(w.lane, w.alone), w.taken, w.taken + size - 1, 'WITHSCORES')
+  local list = call('ZRANGE', backlog(w.lane, w.alone), w.taken, w.taken + size - 1)
   local serials = {}
-  for n = 1, #list, 2 do
-    serials[#serials + 1] = sub(list[n], -16)
+  for n = 1, #list do
+    serials[n] = sub(list[n], -16)
   end
   w.read, w.at, w.raws = list, 0, fetch(K .. 't', serials)
 end
@@ -73,17 +73,20 @@ local function peek(w)
     if w.want.per_group and is_full(w, w.alone) then
       return nil
     end
-    if w.at * 2 >= #w.read then
+    local raw = w.raws[w.at + 1]
+    if not raw then
       read_on(w)
-      if #w.read == 0 then
+      raw = w.raws[1]
+      if not raw then
         return nil
       end
     end
-    local score = w.read[2 * w.at + 2]
-    if score ~= w.score_text then
-      w.score_text, w.score_number = score, tonumber(score)
+    -- Reading a score from the set costs more than the priority that it stands for.
+    local priority = sub(raw, 86, 89)
+    if priority ~= w.priority then
+      w.priority, w.score_number = priority, -unpacked('>i4', priority)
     end
-    return w.score_number, w.read[2 * w.at + 1], w.alone, w.raws[w.at + 1]
+    return w.score_number, w.read[w.at + 1], w.alone, raw
   end
   while true do
     local head = call('ZRANGE', K .. 'o:' .. w.lane, w.skipped, w.skipped, 'WITHSCORES')
@@ -142,6 +145,10 @@ local function start(w, name, group, raw, claimed)
   end
   raw = head .. pack('>I7', epoch) .. NOW .. (first == NEVER and NOW or first) .. sub(raw, HEAD_SIZE + 1)
   claimed.size, claimed.serials[n], claimed.raws[n] = n, serial, raw
+  if bit.band(flags, AWAITS) ~= 0 then
+    claimed.lists[#claimed.lists + 1] = n
+    claimed.lists[#claimed.lists + 1] = call('HGET', K .. 'bl', serial)
+  end
   claimed.writes[2 * n - 1], claimed.writes[2 * n] = serial, raw
   claimed.runs[2 * n - 1], claimed.runs[2 * n] = in_row(epoch), serial
   claimed.hide(serial)
@@ -161,23 +168,21 @@ local function step(w, claimed, ended)
   if want.left == 0 or want.total and totals[want.kind] >= want.total then
     return false
   end
-  if sub(raw, 63, 68) ~= NEVER then
-    local serial = sub(name, -16)
-    if unpacked('>I6', raw, 63) <= now then
-      if #ended >= 1000 then
-        return false, true
-      end
-      local t = load(serial)
-      ended[#ended + 1] = t.id
-      expire_one(t)
-      if w.alone then
-        w.at, w.taken, w.expired = w.at + 1, w.taken + 1, w.expired + 1
-      else
-        call('ZREM', backlog(w.lane, group), name)
-        refresh(w.lane, group)
-      end
-      return true
+  local expires = sub(raw, 63, 68) ~= NEVER
+  if expires and unpacked('>I6', raw, 63) <= now then
+    if #ended >= 1000 then
+      return false, true
     end
+    local t = load(sub(name, -16))
+    ended[#ended + 1] = t.id
+    expire_one(t)
+    if w.alone then
+      w.at, w.taken, w.expired = w.at + 1, w.taken + 1, w.expired + 1
+    else
+      call('ZREM', backlog(w.lane, group), name)
+      refresh(w.lane, group)
+    end
+    return true
   end
   if want.per_group and is_full(w, group) then
     -- Another lane has filled the group since.
@@ -193,7 +198,7 @@ local function step(w, claimed, ended)
     w.skipped = w.skipped + 1
     return true
   end
-  if sub(raw, 63, 68) ~= NEVER then
+  if expires then
     rank(K .. 'x', sub(name, -16), false)
   end
   want.left = want.left - 1
@@ -232,7 +237,8 @@ local function walkers_of(wants)
 end
 
 local function claim(owner, node, max, wants, ended)
-  local claimed = { owner = owner, size = 0, serials = {}, raws = {}, writes = {}, runs = {}, heads = {} }
+  local claimed = { owner = owner, size = 0, serials = {}, raws = {}, writes = {}, runs = {}, heads = {},
+    lists = {} }
   local hidden, shown
   claimed.hide, hidden = marker('v' .. READY, -1)
   claimed.show, shown = marker('v' .. RUNS, 1)

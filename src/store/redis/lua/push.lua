@@ -51,11 +51,11 @@ local function add_plain(size)
   end
   local serials = fetch(K .. 'ids', ids)
   local first, made, heads, scores = counter('place'), 0, {}, {}
-  local by_id, by_serial, specs = {}, {}, {}
+  local seen, by_id, by_serial, specs = {}, {}, {}, {}
   local mark_all, marked_all = marker('a', 1)
   for n = 1, size do
     local id, meta = ids[n], metas[n]
-    if not serials[n] and not by_id[id] then
+    if not serials[n] and not seen[id] then
       made = made + 1
       local number = first + made
       local serial = in_row(number)
@@ -69,7 +69,8 @@ local function add_plain(size)
       local length = byte(meta, 44)
       local group_length = byte(meta, 45 + length)
       local group = group_length > 0 and sub(meta, 46 + length, 45 + length + group_length) or ''
-      by_id[id] = serial
+      seen[id] = true
+      by_id[2 * made - 1], by_id[2 * made] = id, serial
       specs[2 * made - 1], specs[2 * made] = serial, texts[n]
       by_serial[2 * made - 1] = serial
       by_serial[2 * made] = common.flags .. place_no .. place_no .. common.dates .. sub(meta, 11)
@@ -97,11 +98,7 @@ local function add_plain(size)
       end
     end
   end
-  local pairs_of = {}
-  for id, serial in pairs(by_id) do
-    pairs_of[#pairs_of + 1], pairs_of[#pairs_of + 2] = id, serial
-  end
-  each('HSET', K .. 'ids', pairs_of)
+  each('HSET', K .. 'ids', by_id)
   each('HSET', K .. 'spec', specs)
   each('HSET', K .. 't', by_serial)
   marked_all()
