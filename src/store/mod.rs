@@ -22,6 +22,8 @@ pub mod memory;
 pub mod open;
 mod plan;
 mod query;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod suite;
