@@ -1,5 +1,8 @@
-//! Policies: plain data and pure functions that answer "when again?" (`retry`) and "how many now?" (`gate`).
+//! Policies: plain data and pure functions that answer "when again?" (`retry`, `cron`) and "how many now?"
+//! (`gate`).
 
+#[cfg(feature = "cron")]
+pub mod cron;
 mod gate;
 mod retry;
 
