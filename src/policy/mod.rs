@@ -1,10 +1,14 @@
 //! Policies: plain data and pure functions that answer "when again?" (`retry`, `cron`) and "how many now?"
-//! (`gate`).
+//! (`gate`, `rate`, `breaker`).
 
+pub mod breaker;
 #[cfg(feature = "cron")]
 pub mod cron;
 mod gate;
+mod option;
+pub mod rate;
 mod retry;
 
 pub use gate::{Gate, Room};
+pub use option::OptionError;
 pub use retry::{Backoff, Jitter, RetryPolicy};
