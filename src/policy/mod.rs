@@ -1,5 +1,5 @@
-//! Policies: plain data and pure functions that answer "when again?" (`retry`, `cron`) and "how many now?"
-//! (`gate`, `rate`, `breaker`).
+//! Policies: plain data and pure functions that answer "when again?" (`retry`, `cron`, `schedule`) and "how
+//! many now?" (`gate`, `rate`, `breaker`).
 
 pub mod breaker;
 #[cfg(feature = "cron")]
@@ -8,6 +8,8 @@ mod gate;
 mod option;
 pub mod rate;
 mod retry;
+#[cfg(feature = "cron")]
+pub mod schedule;
 
 pub use gate::{Gate, Room};
 pub use option::OptionError;
