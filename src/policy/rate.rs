@@ -89,7 +89,7 @@ impl RateGate {
     /// Another limit from now on; what has started counts on, by the time that it takes now.
     pub fn change(&mut self, limit: RateLimit, now: Millis) {
         self.limit = limit;
-        self.arrival_ns = self.arrival(nanos(now));
+        self.look(now);
     }
 
     /// Nothing starts before `until`: an upstream has said when it wants to be asked again.
@@ -106,6 +106,12 @@ impl RateGate {
             return Room { slots, reopens_at: None };
         }
         Room { slots: 0, reopens_at: Some(self.opens_at(1, now)) }
+    }
+
+    /// Holds a clock that was set back against the time that is still to pass. To be called now and then where
+    /// the clock is not monotonic.
+    pub fn look(&mut self, now: Millis) {
+        self.arrival_ns = self.arrival(nanos(now));
     }
 
     /// `n` start.
@@ -221,6 +227,16 @@ mod tests {
         gate.change(RateLimit::new(10, 1000).unwrap(), 0);
         assert_eq!(gate.room(0), closed(100));
         assert_eq!(gate.room(1000).slots, 10);
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_shut_it() {
+        let mut gate = gate(1, 1000, 1);
+        gate.take(1, 9_000_000);
+        assert_eq!(gate.room(5000), closed(6000));
+        gate.look(5000);
+        assert_eq!(gate.room(5999), closed(6000));
+        assert_eq!(gate.room(6000).slots, 1);
     }
 
     #[test]
