@@ -26,6 +26,8 @@ use super::ledger::Ledger;
 const JOBS: usize = 256;
 /// Tasks of one transaction, more or less: a bound on its time.
 const TASKS: usize = 5000;
+/// What a process leaves to its neighbours after each of its transactions.
+const COURTESY: Duration = Duration::from_micros(300);
 /// With relaxed durability the log is synced so often while commits come.
 const SYNC: Duration = Duration::from_millis(500);
 /// How soon commits of other processes are looked for: at once after work, ever more rarely in the calm.
@@ -38,6 +40,10 @@ pub(super) struct Desk<'c> {
     turns: HashMap<NodeId, (u64, Arc<Turn>)>,
     /// Of the transaction under way.
     fresh: Vec<(NodeId, u64, Arc<Turn>)>,
+    /// The last node of this process has left: the file should be whole without its log.
+    pub is_leaving: bool,
+    /// Others have written between the latest two transactions.
+    has_company: bool,
 }
 
 impl Desk<'_> {
@@ -134,6 +140,8 @@ pub(super) struct Bond {
     pub strict: AtomicBool,
     pub clock: Box<dyn Clock>,
     pub changed: Arc<Notify>,
+    /// What a look at the file after an unclean end has found, until somebody is told.
+    pub trouble: std::sync::Mutex<Option<StoreError>>,
     /// How often each transition was taken; for tests.
     pub transitions: std::sync::Mutex<Vec<u64>>,
 }
@@ -180,7 +188,14 @@ fn serve(bond: &Bond, jobs: &Receiver<Box<dyn Job>>, db: &Connection) -> Ended {
         Ok(ledger) => ledger,
         Err(error) => return refuse(jobs, &translate(&error)),
     };
-    let mut desk = Desk { ledger, runs: Runs::default(), turns: HashMap::new(), fresh: Vec::new() };
+    let mut desk = Desk {
+        ledger,
+        runs: Runs::default(),
+        turns: HashMap::new(),
+        fresh: Vec::new(),
+        is_leaving: false,
+        has_company: false,
+    };
     let mut log = Log { strict: bond.is_strict(), synced_at: Instant::now(), is_dirty: false };
     let mut worked_at = Instant::now();
     loop {
@@ -199,6 +214,13 @@ fn serve(bond: &Bond, jobs: &Receiver<Box<dyn Job>>, db: &Connection) -> Ended {
                 let is_lost = settle(bond, &mut desk, batch);
                 worked_at = Instant::now();
                 log.committed(bond, db);
+                if std::mem::take(&mut desk.is_leaving) {
+                    log.cut(db);
+                }
+                if desk.has_company {
+                    // They can only begin while nobody else has begun.
+                    std::thread::sleep(COURTESY);
+                }
                 if is_lost {
                     return Ended::Lost;
                 }
@@ -249,7 +271,7 @@ struct Failed {
 fn transact(bond: &Bond, desk: &mut Desk<'_>, batch: &mut [Box<dyn Job>]) -> Result<(), Failed> {
     let told =
         |error: &rusqlite::Error, began| Failed { error: translate(error), began, gone: is_gone(error) };
-    desk.ledger.begin(bond.clock.now()).map_err(|error| {
+    desk.has_company = desk.ledger.begin(bond.clock.now()).map_err(|error| {
         let failed = told(&error, false);
         desk.roll_back();
         failed
@@ -317,10 +339,11 @@ impl Log {
         if calm < Duration::from_secs(1) {
             return;
         }
+        self.cut(db);
+    }
+
+    fn cut(&mut self, db: &Connection) {
         self.is_dirty = false;
-        // Where others read or write it does what can be done without waiting for them, which is enough.
-        let _ = db.busy_timeout(Duration::ZERO);
-        let _ = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        let _ = db.busy_timeout(connection::BUSY);
+        connection::cut_log(db);
     }
 }

@@ -22,10 +22,15 @@ local function take_rate(rate, group)
   local field = rate.by_group and 'g' .. #rate.key .. ':' .. rate.key .. group or 'k' .. rate.key
   local now_us = now * 1000
   local span = math.min(rate.interval * rate.burst, 4e15)
-  local tat = tonumber(arrivals[field] or call('ZSCORE', K .. 'rates', field) or 0)
-  tat = math.min(math.max(tat, now_us), now_us + span)
+  local known = tonumber(arrivals[field] or call('ZSCORE', K .. 'rates', field) or 0)
+  local tat = math.min(math.max(known, now_us), now_us + span)
   local new = tat + rate.interval
   if new > now_us + span then
+    if tat < known then
+      -- The clock was set back: this is what opens the gate again.
+      arrivals[field] = tat
+      rank(K .. 'rates', field, tat)
+    end
     return math.ceil((new - span) / 1000)
   end
   arrivals[field] = new
