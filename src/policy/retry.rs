@@ -165,7 +165,7 @@ impl Jitter {
 }
 
 /// A number in [0, 1) from a seed and a count: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-fn unit(seed: u64, n: u32) -> f64 {
+pub(super) fn unit(seed: u64, n: u32) -> f64 {
     let mut z = seed.wrapping_add(u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

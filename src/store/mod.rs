@@ -18,12 +18,14 @@
 mod claim;
 mod error;
 pub mod faulty;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "redis"))]
 mod lazy;
 pub mod memory;
 pub mod open;
 mod plan;
 mod query;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod suite;

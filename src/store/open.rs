@@ -52,7 +52,7 @@ pub fn open(address: &str, options: &Options) -> Result<Arc<dyn Store>, StoreErr
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryStore::new())),
         "sqlite" => sqlite(file(address, rest)?, options),
         // The rest may hold a password, and is never shown.
-        "redis" | "rediss" => Err(missing("Redis", "redis")),
+        "redis" | "rediss" => redis(address.to_owned(), options),
         _ => Err(StoreError::Address(format!("{scheme:?} is no store; allowed are {ALLOWED}").into())),
     }
 }
@@ -76,6 +76,7 @@ fn file(address: &str, rest: &str) -> Result<PathBuf, StoreError> {
     std::path::absolute(path).map_err(|error| StoreError::Address(format!("{rest:?}: {error}").into()))
 }
 
+#[cfg(not(all(feature = "sqlite", feature = "redis")))]
 fn missing(what: &str, feature: &str) -> StoreError {
     StoreError::Address(format!("this build is without {what}: it needs the feature `{feature}`").into())
 }
@@ -111,6 +112,25 @@ fn sqlite(path: PathBuf, options: &Options) -> Result<Arc<dyn Store>, StoreError
     Ok(Arc::new(Lazy::new(Box::new(opener))))
 }
 
+#[cfg(not(feature = "redis"))]
+fn redis(_: String, _: &Options) -> Result<Arc<dyn Store>, StoreError> {
+    Err(missing("Redis", "redis"))
+}
+
+#[cfg(feature = "redis")]
+fn redis(url: String, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
+    use super::Answer;
+    use super::lazy::Lazy;
+    use super::redis::{RedisOptions, RedisStore};
+    RedisStore::check(&url).map_err(|error| StoreError::Address(error.to_string().into()))?;
+    let options = RedisOptions { lease: options.lease, ..RedisOptions::default() };
+    let opener = move || -> Answer<'static, Arc<dyn Store>> {
+        let (url, options) = (url.clone(), options.clone());
+        Box::pin(async move { Ok(Arc::new(RedisStore::connect(&url, options).await?) as Arc<dyn Store>) })
+    };
+    Ok(Arc::new(Lazy::new(Box::new(opener))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,7 +154,7 @@ mod tests {
         assert!(refusal("sqlite:").contains("missing"));
         assert!(refusal("sqlite::memory:").contains("called \"memory\""));
         assert!(refusal("sqlite:a\0b").contains("no file"));
-        assert!(!refusal("redis://me:secret@host").contains("secret"));
+        assert!(!refusal("redis://me:secret@host:not-a-port").contains("secret"));
     }
 
     #[test]
