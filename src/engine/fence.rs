@@ -73,9 +73,7 @@ impl Core {
 
     /// When `look_after_beat` has something to do, unless a beat gets through.
     pub(super) fn fence_deadline(&self) -> Option<Millis> {
-        let Some(beat_at) = self.stored.pulse.beat_at.filter(|_| !self.stored.runs.is_empty()) else {
-            return None;
-        };
+        let beat_at = self.stored.pulse.beat_at.filter(|_| !self.stored.runs.is_empty())?;
         let Heart { fenced, doubted, .. } = self.stored.pulse;
         match (fenced, doubted) {
             (false, _) => Some(beat_at.saturating_add(self.config.lease / 2)),

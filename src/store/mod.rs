@@ -18,6 +18,8 @@
 mod claim;
 mod error;
 pub mod faulty;
+#[cfg(any(feature = "sqlite", feature = "redis"))]
+mod lazy;
 pub mod memory;
 pub mod open;
 mod plan;

@@ -8,8 +8,8 @@ use crate::store::StoreError;
 use crate::task::{Record, State, TaskId};
 use crate::time::Millis;
 
-use super::super::engine::Shared;
 use super::super::event::{Event, What};
+use super::super::shared::Shared;
 use super::super::watch::final_of;
 use super::{FIRST_PAUSE, MAX_PAUSE, PORTION, sleep, sleep_until};
 

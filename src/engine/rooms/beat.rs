@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::store::{Pulse, StoreError};
 use crate::time::Millis;
 
-use super::super::engine::Shared;
+use super::super::shared::Shared;
 use super::{FIRST_PAUSE, sleep_until};
 
 /// Time between two beats.
