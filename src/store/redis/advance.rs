@@ -79,7 +79,8 @@ fn write_settlement(command: &mut Cmd, end: &Settlement, lanes: &[(Name, Name)])
     }
     for spec in &end.spawn {
         let lane = lanes.iter().position(|(queue, name)| *queue == spec.queue && *name == spec.name);
-        command.arg(meta(spec, lane.map_or(0, |lane| lane + 1))?).arg(text(spec)?);
+        let meta = meta(spec, lane.map_or(0, |lane| lane + 1))?;
+        command.arg(meta.head).arg(meta.tail).arg(text(spec)?);
     }
     Ok(())
 }

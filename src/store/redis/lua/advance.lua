@@ -154,7 +154,7 @@ local function read_settlement(said)
   s.output = has_output == 1 and arg() or nil
   s.attempt = has_attempt == 1 and arg() or nil
   for k = 1, spawned do
-    s.spawn[k] = spec_of(arg(), arg())
+    s.spawn[k] = spec_of(arg(), arg(), arg())
   end
   return s
 end
