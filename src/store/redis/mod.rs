@@ -21,6 +21,16 @@
 //! - The last answer to every node is kept for some leases, so that a repeated `advance` is answered again. It
 //!   leaves out claims that the node has lost since.
 //!
+//! A user of the server needs these rights beside a password (a namespace of its own in place of the stars);
+//! with `+config|get` the store can also see for itself that nothing is evicted:
+//!
+//! ```text
+//! ~{*}:* &{*}:* +evalsha +script|load +info +ping +subscribe +unsubscribe +publish +time
+//! +get +set +unlink +exists +rename +hget +hset +hdel +hmget +hgetall +hlen +hincrby
+//! +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zremrangebyrank +zremrangebyscore +zcard +zscore
+//! +rpush +lpop +lindex +sadd +srem +smembers +sismember
+//! ```
+//!
 //! What does not: names and ids of more than 255 bytes are an error here. A page of a list may be short and
 //! still have a cursor, when a second of looking was not enough. `amend` by more than 1000 ids, other than
 //! `Retry`, is several steps.
