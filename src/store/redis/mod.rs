@@ -16,8 +16,10 @@
 //!   and with them draws: every new connection compares the server's run with the one that is noted, and where
 //!   it differs skips a thousand million epochs. So no epoch is drawn twice, and what was claimed in the lost
 //!   part settles as stale, or, if the task is running under that very epoch on the new server too, counts.
-//!   What was acknowledged in the lost part is gone; this store cannot bring it back.
+//!   What was acknowledged in the lost part is gone; this store cannot bring it back. Not noticed is a server
+//!   that was made a replica and a primary again while a connection to it stayed open and unused.
 //! - Where nobody has beaten for half a lease (a pause of the server, a failover) nobody is dead for a lease.
+//! - In a cluster a namespace is on one node. The address may name any; the store goes where it is sent.
 //! - The last answer to every node is kept for some leases, so that a repeated `advance` is answered again. It
 //!   leaves out claims that the node has lost since.
 //!
