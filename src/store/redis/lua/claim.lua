@@ -155,7 +155,6 @@ local function start(w, name, group, raw, claimed)
     claimed.lists[#claimed.lists + 1] = call('HGET', K .. 'bl', serial)
   end
   claimed.writes[2 * n - 1], claimed.writes[2 * n] = serial, raw
-  claimed.runs[2 * n - 1], claimed.runs[2 * n] = in_row(epoch), serial
   claimed.hide(serial)
   claimed.show(serial)
   local kind = w.want.kind
@@ -241,9 +240,8 @@ local function walkers_of(wants)
   return walkers
 end
 
-local function claim(owner, node, max, wants, ended)
-  local claimed = { owner = owner, size = 0, serials = {}, raws = {}, writes = {}, runs = {}, heads = {},
-    lists = {} }
+local function claim(owner, max, wants, ended)
+  local claimed = { owner = owner, size = 0, serials = {}, raws = {}, writes = {}, heads = {}, lists = {} }
   local hidden, shown
   claimed.hide, hidden = marker('v' .. READY, -1)
   claimed.show, shown = marker('v' .. RUNS, 1)
@@ -292,8 +290,8 @@ local function claim(owner, node, max, wants, ended)
   if claimed.size > 0 then
     count('w', -claimed.size)
     count('epoch', claimed.size)
+    add(sums.rn, digits(owner), claimed.size)
     each('HSET', K .. 't', claimed.writes)
-    each('HSET', K .. 'r:' .. node, claimed.runs)
   end
   return claimed
 end
