@@ -16,10 +16,14 @@ mod history;
 mod kills;
 #[path = "sqlite/parts.rs"]
 mod parts;
+#[path = "sqlite/power.rs"]
+mod power;
 #[path = "sqlite/process.rs"]
 mod process;
 #[path = "sqlite/races.rs"]
 mod races;
+#[path = "sqlite/vfs.rs"]
+mod vfs;
 
 use std::path::Path;
 

@@ -22,6 +22,7 @@ pub fn play(part: &str, stage: &Stage) {
         "producer" => produce(stage),
         "worker" => Worker::new(stage).work(stage),
         "lock" => hold_lock(stage),
+        "power" => crate::power::play(stage),
         other => panic!("there is no part {other}"),
     }
 }
@@ -186,7 +187,7 @@ impl Worker {
 }
 
 /// No number of losses is too much: kills are what these tests are about.
-fn ended_by(run: &Claimed, outcome: &Outcome) -> Settlement {
+pub fn ended_by(run: &Claimed, outcome: &Outcome) -> Settlement {
     let standing = Standing {
         id: &run.spec.id,
         epoch: run.epoch,
