@@ -7,13 +7,19 @@
 // Not every test binary needs all of it.
 #[allow(dead_code)]
 mod bench;
+#[path = "sqlite/denied.rs"]
+mod denied;
 #[path = "sim/dice.rs"]
 #[allow(dead_code)]
 mod dice;
+#[path = "sqlite/disk.rs"]
+mod disk;
 #[path = "sqlite/history.rs"]
 mod history;
 #[path = "sqlite/kills.rs"]
 mod kills;
+#[path = "sqlite/locks.rs"]
+mod locks;
 #[path = "sqlite/parts.rs"]
 mod parts;
 #[path = "sqlite/power.rs"]
@@ -22,6 +28,8 @@ mod power;
 mod process;
 #[path = "sqlite/races.rs"]
 mod races;
+#[path = "sqlite/sweep.rs"]
+mod sweep;
 #[path = "sqlite/vfs.rs"]
 mod vfs;
 

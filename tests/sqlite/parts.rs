@@ -22,6 +22,10 @@ pub fn play(part: &str, stage: &Stage) {
         "producer" => produce(stage),
         "worker" => Worker::new(stage).work(stage),
         "lock" => hold_lock(stage),
+        "opener" => crate::locks::play_opener(stage),
+        "rights" => crate::denied::play_without_rights(stage),
+        "files" => crate::denied::play_without_files(stage),
+        "disk" => crate::disk::play(stage),
         "power" => crate::power::play(stage),
         other => panic!("there is no part {other}"),
     }
