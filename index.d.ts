@@ -179,7 +179,10 @@ export interface TaskHandle<Out = unknown> {
   promote(): Promise<boolean>
   /** Moves its start. False where it does not wait. Throws `ERR_OPTION` for anything but a valid Date. */
   reschedule(runAt: Date): Promise<boolean>
-  /** Moves it forward or back among those that wait. False where it does not wait. */
+  /**
+   * Moves it forward or back among those that wait. False where it does not wait, or an executor has claimed it ahead
+   * of its start: at most what 100 ms of its pace need.
+   */
   setPriority(priority: number): Promise<boolean>
 }
 
@@ -304,7 +307,8 @@ type EnqueueArgs<T> = Args<InputOf<T>, EnqueueOptions>
 
 /**
  * Runs tasks: closures here and now (`execute`), and tasks of a queue (`enqueue`).
- * In memory nothing outlives the process. Calls on a closed executor reject with `ERR_EXECUTOR_CLOSED`.
+ * In memory nothing outlives the process; with another `persistence` enqueued tasks do, and a started executor that
+ * has handlers keeps its process alive for them. Calls on a closed executor reject with `ERR_EXECUTOR_CLOSED`.
  */
 export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyTask[]>
   extends EventEmitter<TaskEvents>
@@ -322,7 +326,11 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
    * the very error that the closure threw, or with a TaskError: `ERR_TASK_TIMEOUT` or `ERR_EXECUTOR_CLOSED`.
    */
   execute<Out>(run: (ctx: RunContext) => Out, options?: RunOptions): Promise<Awaited<Out>>
-  /** Runs a task of this kind and gives its output. Rejects as `execute` of a closure, or with `ERR_TASK_INPUT`. */
+  /**
+   * Runs a task of this kind and gives its output. Rejects as `execute` of a closure, or with `ERR_TASK_INPUT`. On an
+   * executor with a store the task is enqueued, and its result awaited: it rejects as `enqueue` and `result` do, its
+   * `retry` must not have functions, and when `signal` aborts the task is cancelled.
+   */
   execute<T extends AnyTask>(task: T, ...args: Args<InputOf<T>, RunOptions>): Promise<OutputOf<T>>
   /** Runs all of them, bounded by `concurrency`. Keeps the order; rejects with the first failure, as `Promise.all`. */
   executeAll<Out>(runs: Iterable<(ctx: RunContext) => Out>, options?: RunOptions): Promise<Awaited<Out>[]>
@@ -347,7 +355,10 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
 
   /** Adds kinds of task after construction. Throws `ERR_OPTION` where a name is taken by another definition. */
   register(...tasks: readonly AnyTask[]): void
-  /** Begins to take tasks from the queues. An executor in memory does so by itself at its first `enqueue`. */
+  /**
+   * Begins to take tasks from the queues; rejects with `ERR_STORE...` where the store cannot be used. An executor in
+   * memory does so by itself at its first `enqueue`; one with a store works on nothing before.
+   */
   start(): Promise<void>
   /** Starts no more tasks of this queue, or of all; what runs goes on. */
   pause(queue?: string): Promise<void>
@@ -365,14 +376,17 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
 
   /** Lets pending work keep the process alive again, as a timer's `ref`. */
   ref(): this
-  /** Lets the process end in spite of pending work, as a timer's `unref`. */
+  /** Lets the process end in spite of pending work and registered handlers, as a timer's `unref`. */
   unref(): this
 
   /** How a task stands; undefined where there is none with this id, or no longer. */
   get(id: string): Promise<TaskInfo | undefined>
   /** Tasks, newest first, read page by page as the loop goes on. */
   list(filter?: TaskFilter): AsyncIterable<TaskInfo>
-  /** How many tasks are in each state, in this queue or in all. */
+  /**
+   * How many tasks are in each state, in this queue or in all. Tasks that this executor has claimed ahead of their
+   * start count as waiting; those that others have, as running.
+   */
   counts(queue?: string): Promise<Record<TaskState, number>>
   /** Runs failed and cancelled tasks again, completed ones only where `state` says so; gives their number. */
   retryAll(filter: Omit<TaskFilter, 'limit' | 'cursor'>): Promise<number>

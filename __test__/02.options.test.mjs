@@ -13,16 +13,22 @@ const { RetryPolicy } = require('../lib/retry.js')
 const { DEFAULTS, closeOptions, enqueueOptions, executorOptions, resultOptions, runOptions, taskFilter } =
   options
 
+// What comes out has no prototype, so that nobody's additions to that of all objects become options.
+function equalOptions(found, wanted) {
+  assert.equal(Object.getPrototypeOf(found), null)
+  assert.deepEqual({ ...found }, { ...wanted })
+}
+
 test('options come out with durations in ms, dates in epoch ms and policies as RetryPolicy', () => {
   const { signal } = new AbortController()
   const retry = RetryPolicy.fixed(3, '1s')
-  assert.deepEqual(runOptions({ priority: -5, timeout: '1.5s', retry, signal }), {
+  equalOptions(runOptions({ priority: -5, timeout: '1.5s', retry, signal }), {
     priority: -5,
     timeout: 1_500,
     retry,
     signal,
   })
-  assert.deepEqual(
+  equalOptions(
     enqueueOptions({
       queue: 'mail',
       id: 'a',
@@ -50,15 +56,15 @@ test('options come out with durations in ms, dates in epoch ms and policies as R
       metadata: { lang: 'en' },
     },
   )
-  assert.deepEqual(taskFilter({ state: 'failed', createdAfter: new Date(7), search: 'x', limit: 10 }), {
+  equalOptions(taskFilter({ state: 'failed', createdAfter: new Date(7), search: 'x', limit: 10 }), {
     state: ['failed'],
     createdAfter: 7,
     search: 'x',
     limit: 10,
   })
   assert.deepEqual(taskFilter({ state: ['failed', 'waiting', 'failed'] }).state, ['failed', 'waiting'])
-  assert.deepEqual(closeOptions({ gracePeriod: '0s' }), { gracePeriod: 0 })
-  assert.deepEqual(resultOptions({ signal }), { signal })
+  equalOptions(closeOptions({ gracePeriod: '0s' }), { gracePeriod: 0 })
+  equalOptions(resultOptions({ signal }), { signal })
 })
 
 test('a plain retry option becomes a policy', () => {
@@ -71,10 +77,10 @@ test('no options are no options, and undefined counts as absent', () => {
   for (const read of [closeOptions, enqueueOptions, executorOptions, resultOptions, runOptions, taskFilter]) {
     assert.deepEqual(read({}), read(undefined))
   }
-  assert.deepEqual(runOptions({ timeout: undefined, retry: undefined }), {})
-  assert.deepEqual(enqueueOptions({ key: undefined, metadata: undefined, delay: undefined }), {})
+  equalOptions(runOptions({ timeout: undefined, retry: undefined }), {})
+  equalOptions(enqueueOptions({ key: undefined, metadata: undefined, delay: undefined }), {})
   assert.deepEqual(enqueueOptions({ metadata: { a: undefined, b: 'c' } }).metadata, { b: 'c' })
-  assert.deepEqual(executorOptions({ concurrency: undefined, retention: undefined }), executorOptions())
+  equalOptions(executorOptions({ concurrency: undefined, retention: undefined }), executorOptions())
 })
 
 test('runOptions(undefined) is one shared frozen object', () => {
@@ -88,7 +94,7 @@ test('what comes out is a copy', () => {
   const read = enqueueOptions(given)
   given.metadata.a = 'c'
   given.after.push('y')
-  assert.deepEqual(read, { queue: 'a', metadata: { a: 'b' }, after: ['x'] })
+  equalOptions(read, { queue: 'a', metadata: { a: 'b' }, after: ['x'] })
   for (const shared of [DEFAULTS, DEFAULTS.retention, ...Object.values(DEFAULTS.retention)]) {
     assert.ok(Object.isFrozen(shared))
   }
@@ -98,9 +104,9 @@ test('what comes out is a copy', () => {
 })
 
 test('objects without prototype and of other realms are plain objects', () => {
-  assert.deepEqual(runOptions(Object.assign(Object.create(null), { priority: 1 })), { priority: 1 })
-  assert.deepEqual(runOptions(vm.runInNewContext('({ priority: 1 })')), { priority: 1 })
-  assert.deepEqual(enqueueOptions(vm.runInNewContext('({ runAt: new Date(5) })')), { runAt: 5 })
+  equalOptions(runOptions(Object.assign(Object.create(null), { priority: 1 })), { priority: 1 })
+  equalOptions(runOptions(vm.runInNewContext('({ priority: 1 })')), { priority: 1 })
+  equalOptions(enqueueOptions(vm.runInNewContext('({ runAt: new Date(5) })')), { runAt: 5 })
 })
 
 test('a signal may be of another class than the one of this realm', () => {
@@ -144,11 +150,15 @@ test('queues are names, with or without limits', () => {
 
 test('retention is replaced state by state', () => {
   const { retention } = executorOptions({ retention: { failed: { age: '1d' } } })
-  assert.deepEqual(retention, {
-    completed: { count: 1_000 },
-    failed: { age: 86_400_000 },
-    cancelled: { count: 1_000 },
-  })
+  equalOptions(retention.failed, { age: 86_400_000 })
+  assert.deepEqual(
+    { ...retention, failed: undefined },
+    {
+      completed: { count: 1_000 },
+      failed: undefined,
+      cancelled: { count: 1_000 },
+    },
+  )
 })
 
 test('metadata may have any names, also those of Object.prototype', () => {

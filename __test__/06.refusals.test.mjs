@@ -57,8 +57,6 @@ test('what other versions may have is not accepted in silence', () => {
     rateLimit: {},
     circuitBreaker: {},
     namespace: 'a',
-    durability: 'strict',
-    lease: '30s',
     metrics: true,
   }
   for (const [name, value] of Object.entries(executor)) {
@@ -67,9 +65,17 @@ test('what other versions may have is not accepted in silence', () => {
   for (const name of ['schedule', 'isolation', 'module', 'rateLimit', 'circuitBreaker']) {
     assert.throws(() => checkDefinition({ name: 'a', [name]: 'x' }), refusal(`"${name}" is not an option`))
   }
-  for (const persistence of ['sqlite', 'sqlite:./a.db', 'redis://localhost', 'Memory', '', 5]) {
-    assert.throws(() => executorOptions({ persistence }), refusal('"persistence" must be "memory"'))
+  for (const persistence of ['sqlite:', 'sqlite::memory:', 'sqlite:a\0b', 'redis:x', 'Memory', '', 5]) {
+    assert.throws(
+      () => executorOptions({ persistence }),
+      refusal('"persistence" must be "memory", "sqlite", '),
+    )
   }
+  const secret = { persistence: 'postgres://me:secret@host/db' }
+  assert.throws(
+    () => executorOptions(secret),
+    error => !error.message.includes('secret'),
+  )
 })
 
 test('options are a plain object', () => {
@@ -114,6 +120,7 @@ const durations = [
   [enqueueOptions, 'timeout', 1],
   [executorOptions, 'timeout', 1],
   [enqueueOptions, 'delay', 0],
+  [given => executorOptions(given), 'lease', 1_000],
   [given => enqueueOptions({ key: 'k', ...given }), 'debounce', 1],
   [given => enqueueOptions({ key: 'k', ...given }), 'throttle', 1],
   [given => enqueueOptions({ key: 'k', debounce: { wait: 1, ...given } }), 'maxWait', 1, 'debounce.'],
@@ -247,9 +254,9 @@ test('options that contradict each other are refused together', () => {
 })
 
 test('a call that changes tasks does not take undefined for all of them', () => {
-  assert.deepEqual(taskFilter(undefined), {})
+  assert.deepEqual(Object.keys(taskFilter(undefined)), [])
   assert.throws(() => taskFilter(undefined, 'cancelAll()', true), refusal('cancelAll() needs a filter'))
-  assert.deepEqual(taskFilter({}, 'cancelAll()', true), {})
+  assert.deepEqual(Object.keys(taskFilter({}, 'cancelAll()', true)), [])
 })
 
 test('hostile objects are an error, never a crash', () => {
@@ -310,7 +317,7 @@ test('each option is read once', () => {
       return reads === 1 ? 5 : 'never'
     },
   }
-  assert.deepEqual(runOptions(given), { timeout: 5 })
+  assert.equal(runOptions(given).timeout, 5)
   reads = 0
   assert.equal(
     checkDefinition(

@@ -244,3 +244,40 @@ for (const [way, run] of Object.entries(ways)) {
     assert.equal(await outcome, 'the second')
   })
 }
+
+test('a retry that maxElapsed forbids is told as none', async t => {
+  const executor = open(t, { concurrency: 1 })
+  const told = []
+  executor.on('failed', event => told.push(event.willRetry))
+  const retry = { attempts: 5, base: 300, factor: 1, jitter: 'none', maxElapsed: 400 }
+  const fail = () => Promise.reject(new Error('no'))
+  await assert.rejects(executor.execute(fail, { retry }), /no/)
+  assert.deepEqual(told, [true, false])
+})
+
+test('a retry policy given with a task is the only one that decides about it', async t => {
+  const executor = open(t)
+  let asked = 0
+  const runs = []
+  executor.register({
+    name: 'asks',
+    retry: {
+      attempts: 5,
+      base: 1,
+      retryIf: () => {
+        asked += 1
+        return false
+      },
+    },
+    handler: (_, ctx) => {
+      runs.push(ctx.attempt)
+      throw new Error('no')
+    },
+  })
+  const own = await executor.enqueue('asks', 1, { retry: { attempts: 3, base: 1 } })
+  await assert.rejects(own.result())
+  assert.deepEqual([runs.splice(0), asked], [[1, 2, 3], 0])
+  const ofKind = await executor.enqueue('asks', 1)
+  await assert.rejects(ofKind.result())
+  assert.deepEqual([runs, asked], [[1], 1])
+})

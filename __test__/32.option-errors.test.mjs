@@ -95,7 +95,7 @@ test('numbers, durations, words, dates and signals of the wrong kind', async t =
     ['TaskExecutor()', { retention: { failed: { count: -1 } } }, '"retention.failed.count"', 'got -1'],
     ['TaskExecutor()', { tasks: [task, 5] }, '"tasks[1]"', 'got 5'],
     ['TaskExecutor()', { tasks: [{ name: 'a', handler: 5 }] }, '"tasks[0].handler"', 'a function', 'got 5'],
-    ['TaskExecutor()', { persistence: 'sqlite:./a.db' }, '"memory"', 'got "sqlite:./a.db"'],
+    ['TaskExecutor()', { persistence: 'sqlit:./a.db' }, '"sqlite:<path of a file>"', 'got "sqlit:./a.db"'],
     ['execute()', { priority: 2 ** 31 }, 'from -2147483648 to 2147483647', 'got 2147483648'],
     ['execute()', { priority: Number.NaN }, 'a whole number', 'got NaN'],
     ['execute()', { timeout: '30 s' }, 'a duration', 'did you mean "30s"?'],
@@ -146,7 +146,9 @@ test('the functions of RetryPolicy, TaskError and defineTask throw', () => {
     [() => defineTask(), 'a plain object'],
     [() => defineTask({ name: 'a', handlr: noop }), 'did you mean "handler"?'],
     [() => TaskExecutor.withRetry({ attempts: -1 }), '"retry.attempts"', 'got -1'],
-    [() => TaskExecutor.withPersistence('redis://localhost'), '"persistence"'],
+    [() => TaskExecutor.withPersistence('file:a.db'), '"persistence"', 'got "file:a.db"'],
+    [() => new TaskExecutor({ durability: 'stric' }), '"durability"', 'did you mean "strict"?'],
+    [() => new TaskExecutor({ lease: '10ms' }), '"lease"'],
   ]
   for (const [make, ...parts] of table) assert.throws(make, refusal(...parts))
 })

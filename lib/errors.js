@@ -37,7 +37,7 @@ const CODES = new Map([
   ['ERR_ENGINE', false],
 ])
 
-const NOTHING = Object.freeze({})
+const NOTHING = Object.freeze({ __proto__: null })
 
 /** Says without running user code whether `value` was made by this class; `instanceof` would ask a Proxy. */
 let isTaskError

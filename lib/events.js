@@ -28,6 +28,7 @@ class Events {
     // A weak way back: an emitter must not be kept alive by its own engine.
     const weak = new WeakRef(this)
     lane.stored.listener = events => weak.deref()?.deliver(events)
+    lane.stored.troubled = error => weak.deref()?.emit('error', error)
     executor.on('newListener', name => this.#changed(name, 1))
     executor.on('removeListener', name => this.#changed(name, 0))
   }
@@ -85,7 +86,7 @@ class Events {
   }
 
   emit(type, event) {
-    for (const iterator of this.#iterators) iterator.push({ ...event, type })
+    if (type !== 'error') for (const iterator of this.#iterators) iterator.push({ ...event, type })
     if (type === 'error' && this.#executor.listenerCount('error') === 0) return
     try {
       this.#executor.emit(type, event)

@@ -23,6 +23,7 @@ const plainContext = (task, run) =>
 
 class TaskExecutor extends EventEmitter {
   #options
+  #durable
   #lane
   #hold
   #kinds = new Map()
@@ -37,6 +38,7 @@ class TaskExecutor extends EventEmitter {
     super()
     const checked = options.executorOptions(given)
     this.#options = checked
+    this.#durable = checked.persistence !== 'memory'
     this.#hold = keepAlive(this)
     this.#lane = new Lane(checked, holds => this.#hold(holds && !this.#unheld))
     this.#events = new Events(this, this.#lane)
@@ -82,11 +84,20 @@ class TaskExecutor extends EventEmitter {
       return this.#lane.plain(work, priority, undefined)
     }
     const tell = this.#events.teller(work.name, this.#options.queue)
-    return this.#lane.guarded(work, { priority, timeout, retry, signal, context: plainContext, tell })
+    return this.#lane.guarded(work, {
+      priority,
+      timeout,
+      retry,
+      signal,
+      kind: undefined,
+      context: plainContext,
+      tell,
+    })
   }
 
   async #executeKind(task, input, given) {
     const run = options.runOptions(given)
+    if (this.#durable) return this.#executeStored(task, input, run)
     const kind = this.#kind(task, 'execute()')
     if (kind.handler === undefined) {
       throw new TaskError(`task ${describe(kind.name)} has no handler here`, { code: 'ERR_TASK_UNKNOWN' })
@@ -116,6 +127,21 @@ class TaskExecutor extends EventEmitter {
     return this.#lane.guarded(work, { priority, timeout, retry, signal, kind: kind.number, context, tell })
   }
 
+  // A named task on a store is the store's: it goes on when this process does not.
+  async #executeStored(task, input, { signal, ...rest }) {
+    if (signal?.aborted) throw signal.reason
+    const handle = await this.#enqueue(task, input, rest, 'execute()')
+    if (signal === undefined) return handle.result()
+    const cancel = () => handle.cancel().catch(() => {})
+    if (signal.aborted) cancel()
+    else signal.addEventListener('abort', cancel, { once: true })
+    try {
+      return await handle.result({ signal })
+    } finally {
+      signal.removeEventListener('abort', cancel)
+    }
+  }
+
   executeAll(tasks, given = undefined) {
     try {
       return Promise.all(closuresOf(tasks).map(task => this.#execute(task, given, 'executeAll()')))
@@ -125,9 +151,13 @@ class TaskExecutor extends EventEmitter {
   }
 
   enqueue(task, input = undefined, given = undefined) {
+    return this.#enqueue(task, input, given, 'enqueue()')
+  }
+
+  #enqueue(task, input, given, call) {
     try {
-      const checked = given === undefined ? undefined : options.enqueueOptions(given, 'enqueue()')
-      const kind = this.#kind(task, 'enqueue()')
+      const checked = given === undefined ? undefined : options.enqueueOptions(given, call)
+      const kind = this.#kind(task, call)
       const text = this.#payload(kind, input)
       const head = headOf(kind, checked)
       if (kind.input === undefined) return this.#add(head, text)
@@ -178,7 +208,7 @@ class TaskExecutor extends EventEmitter {
   // The last look before something is sent.
   #accept() {
     if (this.#closing !== undefined) throw closedError()
-    if (!this.#started) this.#begin()
+    if (!this.#started && !this.#durable) this.#begin()
     this.#events.busy()
   }
 
@@ -198,7 +228,9 @@ class TaskExecutor extends EventEmitter {
     const known = typeof task === 'string' ? this.#kinds.get(task) : this.#byDefinition.get(Object(task))
     if (known !== undefined) return known
     if (typeof task === 'string')
-      return this.#define(new Kind({ name: checkName(task, `task of ${call}`) }, this.#options))
+      return this.#define(
+        new Kind(checkDefinition({ name: checkName(task, `task of ${call}`) }), this.#options),
+      )
     if (typeof task !== 'object' || task === null) {
       const taken =
         call === 'execute()' ? 'a function, a task definition or its name' : 'a task definition or its name'
@@ -224,7 +256,10 @@ class TaskExecutor extends EventEmitter {
 
   async start() {
     this.#requireOpen()
-    this.#begin()
+    if (this.#started) return
+    if (!this.#durable) return this.#begin()
+    await this.#ask({ op: 'start' })
+    this.#started = true
   }
 
   async pause(queue = undefined) {

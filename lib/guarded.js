@@ -22,6 +22,8 @@ class Guarded {
     this.attempt = 0
     this.context = undefined
     this.error = undefined
+    // A failure that has been reported, before the engine has said what follows.
+    this.untold = false
     this.settled = false
     this.resource = undefined
     this.localId = undefined
@@ -53,6 +55,7 @@ class Guarded {
     const { lane, slot } = this
     for (;;) {
       const verdict = await lane.gate(slot)
+      if (verdict === Ready.FAIL) this.tellFailed(false)
       if (verdict !== Ready.START) return this.refuse(verdict)
       const run = lane.runs[slot]
       // Withdrawn since it was started: the answer to that comes through the gate.
@@ -87,6 +90,9 @@ class Guarded {
   told(word) {
     const { lane, slot } = this
     switch (word) {
+      case Ready.RETRY:
+        lane.later(() => this.tellFailed(true))
+        return
       case Ready.EXPIRE: {
         const error = this.abandon(this.timeoutError())
         lane.later(() => {
@@ -158,8 +164,9 @@ class Guarded {
     const { lane, slot } = this
     this.error = error
     const delay = this.settled ? false : this.nextDelay(error)
-    if (!this.settled) this.tell('failed', { error: this.error, willRetry: delay !== false })
+    this.untold = !this.settled
     if (delay === false) {
+      this.tellFailed(false)
       lane.report(Done.FAILED, slot)
       this.settle(this.error, true)
       lane.release(slot)
@@ -168,6 +175,13 @@ class Guarded {
     if (delay === undefined) lane.report(Done.ERROR, slot)
     else lane.reportDelay(Done.DELAYED, slot, delay)
     return true
+  }
+
+  // Only the engine knows whether the next attempt would come too late.
+  tellFailed(willRetry) {
+    if (!this.untold) return
+    this.untold = false
+    this.tell('failed', { error: this.error, willRetry })
   }
 
   // False: no more; undefined: as the policy says; a number: after so long.

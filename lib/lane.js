@@ -11,7 +11,7 @@
 
 const { Guarded, asks } = require('./guarded')
 const { RunContext, closedError } = require('./context')
-const { Stored } = require('./stored')
+const { Stored, nativeError } = require('./stored')
 const binding = require('./binding')
 const probe = require('./probe')
 const { ASKS, COUNT, Done, HOLDS, Ready, SLOT, Submit } = require('./words')
@@ -311,6 +311,7 @@ class Lane {
       case Ready.MAIL:
         return this.stored.fetch()
       case Ready.RETRY:
+        this.tasks[slot]?.told(kind)
         return false
       // Handlers that go on after the end are told too, also where the grace was too short for a warning.
       case Ready.END:
@@ -392,7 +393,13 @@ function open(options, lane) {
   const weak = new WeakRef(lane)
   const wake = () => weak.deref()?.turn()
   const { submitted, done, ready, ended, asked } = lane
-  const native = binding.open(JSON.stringify(options), [submitted, done, ready, ended, asked], wake)
+  const arrays = [submitted, done, ready, ended, asked]
+  let native
+  try {
+    native = binding.open(JSON.stringify(options), arrays, wake)
+  } catch (error) {
+    throw nativeError(error)
+  }
   LEFT.register(lane, native.leave)
   return native
 }

@@ -7,7 +7,7 @@ const DATES = ['createdAt', 'runAt', 'startedAt', 'finishedAt']
 /** A record as it is shown: dates as `Date`, metadata as a plain object. */
 function information(record) {
   for (const name of DATES) {
-    if (record[name] !== undefined) record[name] = new Date(record[name])
+    if (Object.hasOwn(record, name)) record[name] = new Date(record[name])
   }
   for (const error of record.errors) error.at = new Date(error.at)
   if (record.waitingFor?.until !== undefined) record.waitingFor.until = new Date(record.waitingFor.until)

@@ -136,7 +136,9 @@ class RetryPolicy {
   }
 }
 
-function exponential({ retryIf, ...given }, path) {
+function exponential(options, path) {
+  const { retryIf, ...rest } = { __proto__: null, ...options }
+  const given = { __proto__: null, ...rest }
   const { base, max = longest(base), factor = DEFAULTS.factor, jitter = DEFAULTS.jitter } = given
   if (max < base) throw refuse(`${path}max`, `at least "${path}base", which is ${base} ms`, max)
   return policy({ ...given, backoff: 'exponential', base, factor, max, jitter }, retryIf)
@@ -146,7 +148,8 @@ function longest(base) {
   return Math.max(DEFAULTS.max, base)
 }
 
-function policy(given, retryIf = undefined, next = undefined) {
+function policy(options, retryIf = undefined, next = undefined) {
+  const given = { __proto__: null, ...options }
   const { attempts: count, backoff, base = 0, factor = 1, max = base, jitter = 'none' } = given
   const wire = { attempts: count, backoff, base, factor, max, jitter }
   if (given.delays !== undefined) wire.delays = given.delays

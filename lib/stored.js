@@ -17,7 +17,7 @@ const { serialize } = require('./payload')
 const BATCH_TASKS = 4096
 const BATCH_CHARS = 1 << 20
 // Entries of a start.
-const START = 7
+const START = 8
 const NONE = Object.freeze({})
 // Waits under a token that was withdrawn: its number is free again only when the engine has answered.
 const NOBODY = () => {}
@@ -81,6 +81,7 @@ class Stored {
     this.requestNo = 0
     this.contexts = []
     this.listener = undefined
+    this.troubled = undefined
     const { native } = this
     this.dropped = new FinalizationRegistry(batch => native.forget(batch))
   }
@@ -220,6 +221,8 @@ class Stored {
     if (mail.starts !== undefined) this.lane.later(() => this.begin(mail.starts, mail.ids))
     if (mail.ends !== undefined) this.end(mail.ends)
     if (mail.events !== undefined) this.lane.later(() => this.listener?.(mail.events))
+    if (mail.trouble !== undefined) this.lane.later(() => this.troubled?.(storeError(mail.trouble)))
+    if (mail.warning !== undefined) process.emitWarning(mail.warning, 'TaskWarning')
     if (mail.replies !== undefined) for (const reply of mail.replies) this.reply(reply)
     return mail.more === 1
   }
@@ -271,16 +274,17 @@ class Stored {
     for (let i = from; i < to; i += START) this.run(definition, starts, i, ids)
   }
 
-  // One run: slot, run, kind, attempt, attempts, metadata, input.
+  // One run: slot, run, kind, attempt, attempts, own, metadata, input; own: its retry policy is not that of its kind.
   async run(definition, starts, i, ids) {
     const slot = starts[i]
     const run = starts[i + 1]
     if (!this.native.begin(slot, run)) return
     const attempt = starts[i + 3]
     const maxAttempts = starts[i + 4]
-    const input = starts[i + 6]
+    const own = starts[i + 5] === 1
+    const input = starts[i + 7]
     const { name } = definition
-    const metadata = starts[i + 5] ?? NONE
+    const metadata = starts[i + 6] ?? NONE
     const { stopped } = this.lane
     const context = new TaskContext(stopped, slot, run, attempt, maxAttempts, name, metadata, ids, i / START)
     const at = slot & ~STORED
@@ -291,7 +295,7 @@ class Stored {
       const output = await definition.handler(checked, context)
       end = `o${serialize(output, 'result', undefined, this.lane.maxPayload)}`
     } catch (error) {
-      end = ending(error, attempt < maxAttempts ? definition.retry : undefined, attempt)
+      end = ending(error, attempt < maxAttempts && !own ? definition.retry : undefined, attempt)
     }
     if (this.contexts[at] === context) this.contexts[at] = undefined
     if (this.ends + 2 > this.ended.length) this.sendReports()

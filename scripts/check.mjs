@@ -68,7 +68,7 @@ const CHECKS = {
   'js format and lint': () => tool('@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.'),
   package: checkPackage,
   types: () => tool('typescript/bin/tsc', '--noEmit', '-p', '__test__/types'),
-  clippy: () => cargo('clippy', '--locked', '--all-targets', '--', '-D', 'warnings'),
+  clippy: () => cargo('clippy', '--locked', '--all-targets', '--features', 'full', '--', '-D', 'warnings'),
   'clippy with napi': () =>
     cargo('clippy', '--locked', '--all-targets', '--features', 'napi', '--', '-D', 'warnings'),
   layers: () => cargo('test', '--locked', '--test', 'layers'),

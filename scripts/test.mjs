@@ -36,7 +36,7 @@ function countNode(output) {
 async function testRust() {
   const { path, remove } = pathWithoutNode()
   try {
-    const { ok, output } = await watchCommand('cargo', ['test', '--no-fail-fast'], {
+    const { ok, output } = await watchCommand('cargo', ['test', '--no-fail-fast', '--features', 'full'], {
       ...process.env,
       PATH: path,
     })

@@ -80,8 +80,9 @@ const anything = await (await open.enqueue('whatever', { some: 'input' })).resul
 anything.not.known
 open.register(sendEmail, resize)
 TaskExecutor.withPersistence('memory').unref().ref()
-// @ts-expect-error not part of this version
-TaskExecutor.withPersistence('sqlite')
+TaskExecutor.withPersistence('sqlite:tasks.db').unref()
+// @ts-expect-error there is no such store
+TaskExecutor.withPersistence('postgres://localhost')
 // @ts-expect-error a name is text
 await open.enqueue(5)
 

@@ -34,8 +34,9 @@ const executor: ExecutorOptions = {
   retry: { attempts: 3, retryIf: error => error.code !== 'ERR_TASK_INPUT' },
 }
 const producer: ExecutorOptions = { queues: [] }
-// @ts-expect-error not part of this version
-const sqlite: ExecutorOptions = { persistence: 'sqlite' }
+const sqlite: ExecutorOptions = { persistence: 'sqlite', durability: 'relaxed', lease: '10s' }
+// @ts-expect-error a level that does not exist
+const lax: ExecutorOptions = { durability: 'none' }
 
 const keyed: EnqueueOptions = {
   key: 'a',
@@ -87,6 +88,7 @@ export {
   executor,
   fake,
   keyed,
+  lax,
   metadata,
   nothing,
   policies,

@@ -9,7 +9,7 @@ const { optionError } = require('../errors')
 const { checkName } = require('../names')
 const { RetryPolicy } = require('../retry')
 
-const EMPTY = Object.freeze({})
+const EMPTY = Object.freeze({ __proto__: null })
 const STATES = ['scheduled', 'waiting', 'blocked', 'running', 'completed', 'failed', 'cancelled']
 const RUN_OPTIONS = ['priority', 'timeout', 'retry', 'signal']
 
@@ -51,7 +51,7 @@ function runOptions(value, call = 'execute()') {
 }
 
 function readRun(value, call) {
-  const result = {}
+  const result = { __proto__: null }
   for (const name in value) {
     // What somebody put on Object.prototype is nobody's option.
     if (!Object.hasOwn(value, name)) continue

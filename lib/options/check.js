@@ -14,7 +14,8 @@ const I32 = 2 ** 31
 
 /** Reads `value` by a Map of readers into a fresh object that has only what was given. */
 function readOptions(value, readers, call, path = '') {
-  const result = {}
+  // Without a prototype: what somebody has added to that of all objects is no option.
+  const result = { __proto__: null }
   if (value === undefined) return result
   try {
     requirePlain(value, call, path)

@@ -55,7 +55,9 @@ function storedRetry(given, option, call) {
 
 function debounce(given, option, call) {
   const { wait: silence, maxWait = Math.min(10 * silence, LONGEST) } =
-    typeof given === 'object' && given !== null ? quiet(given, option, call) : { wait: wait(given, option) }
+    typeof given === 'object' && given !== null
+      ? quiet(given, option, call)
+      : { __proto__: null, wait: wait(given, option) }
   if (silence === undefined) throw check.refuse(`${option}.wait`, 'a duration', undefined)
   if (maxWait < silence) throw check.refuse(`${option}.maxWait`, `at least "${option}.wait"`, maxWait)
   return { wait: silence, maxWait }

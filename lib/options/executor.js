@@ -10,13 +10,20 @@ const { checkName } = require('../names')
 
 const MIB = 1_048_576
 const CALL = 'TaskExecutor()'
+const DAY = 86_400_000
 const NEWEST = Object.freeze({ count: 1_000 })
+const RECENT = Object.freeze({ age: DAY, count: 100_000 })
+const TWO_WEEKS = Object.freeze({ age: 14 * DAY })
+/** What a store that outlives the process keeps of ended tasks where nothing else is said. */
+const KEPT = Object.freeze({ completed: RECENT, failed: TWO_WEEKS, cancelled: TWO_WEEKS })
 
 /** What an executor does where nothing else is said. `maxAbandoned` follows from the concurrency in force. */
 const DEFAULTS = Object.freeze({
   queue: 'default',
   priority: 0,
   persistence: 'memory',
+  durability: 'strict',
+  lease: 30_000,
   concurrency: availableParallelism(),
   maxPayload: MIB,
   stallLimit: 60_000,
@@ -47,7 +54,9 @@ const names = check.listOf(checkName, 'names of queues', 0, 1_000)
 
 const EXECUTOR = new Map([
   ['tasks', check.listOf(checkDefinition, 'task definitions', 0, 10_000)],
-  ['persistence', check.oneOf(['memory'])],
+  ['persistence', persistence],
+  ['durability', check.oneOf(['strict', 'relaxed'])],
+  ['lease', check.duration(1_000)],
   ['concurrency', check.concurrency],
   ['maxQueue', check.whole(1, check.I32 - 1)],
   ['maxPayload', check.whole(1, 64 * MIB)],
@@ -61,6 +70,18 @@ const EXECUTOR = new Map([
   ['signal', check.signal],
   ...POLICY,
 ])
+
+const STORES = '"memory", "sqlite", "sqlite:<path of a file>", "redis://<address>" or "rediss://<address>"'
+
+function persistence(value, option) {
+  if (value === 'memory' || value === 'sqlite') return value
+  if (check.isText(value, 1, 4_096) && !value.includes('\0')) {
+    if (/^sqlite:./s.test(value) && value !== 'sqlite::memory:') return value
+    if (/^rediss?:\/\/./s.test(value)) return value
+  }
+  // What stands before an @ may be a password.
+  throw check.refuse(option, STORES, typeof value === 'string' ? value.replace(/:.*@/s, ':...@') : value)
+}
 
 // Both forms come out as `[{ name, concurrency? }]`.
 function queues(value, option, call) {
@@ -76,8 +97,9 @@ function queues(value, option, call) {
 function executorOptions(value) {
   const given = check.readOptions(value, EXECUTOR, CALL)
   const { concurrency = DEFAULTS.concurrency, maxAbandoned = DEFAULTS.maxAbandoned(concurrency) } = given
-  const kept = { ...DEFAULTS.retention, ...given.retention }
-  return { ...DEFAULTS, ...given, concurrency, maxAbandoned, retention: kept }
+  const isDurable = (given.persistence ?? DEFAULTS.persistence) !== 'memory'
+  const kept = { ...(isDurable ? KEPT : DEFAULTS.retention), ...given.retention }
+  return { __proto__: null, ...DEFAULTS, ...given, concurrency, maxAbandoned, retention: kept }
 }
 
 module.exports = { DEFAULTS, executorOptions }

@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::engine::{Engine, runtime};
 use crate::error::TaskError;
 use crate::policy::RetryPolicy;
+use crate::store::Counts;
 use crate::store::memory::MemoryStore;
-use crate::store::{Counts, Retention};
 use crate::task::{Name, Spec, TaskId};
 use crate::time::Millis;
 
@@ -76,6 +76,14 @@ impl TaskExecutor {
         Self::from_checked(ExecutorBuilder::default().retry(policy))
     }
 
+    /// An executor whose enqueued tasks are kept at this address: see `ExecutorBuilder::persistence`.
+    ///
+    /// # Errors
+    /// ERR_OPTION where there is no such store, or not in this build.
+    pub fn with_persistence(address: impl Into<String>) -> Result<Self, TaskError> {
+        ExecutorBuilder::default().persistence(address).build()
+    }
+
     /// Settings for an executor.
     pub fn builder() -> ExecutorBuilder {
         ExecutorBuilder::default()
@@ -86,7 +94,7 @@ impl TaskExecutor {
         let (config, own_store) = (settings.config(), settings.store.is_none());
         let (timeout, grace) = (settings.timeout_ms(), settings.grace_ms());
         let store = settings.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
-        let engine = Arc::new(Engine::new(config, store, Retention::default(), host.clone()));
+        let engine = Arc::new(Engine::new(config, store, settings.retention, host.clone()));
         host.serve(&engine);
         let (retry, started) = (settings.retry, AtomicBool::new(false));
         Self { inner: Arc::new(Inner { engine, host, timeout, retry, grace, own_store, started }) }
@@ -188,11 +196,13 @@ impl TaskExecutor {
         }
     }
 
-    /// Begins to work on what is in the store. An executor whose store is its own memory does so by itself at
-    /// its first `enqueue`.
+    /// Begins to work on what is in the store, once that can be used; an error says why it cannot. An executor
+    /// whose store is its own memory does so by itself at its first `enqueue`.
     pub async fn start(&self) -> Result<(), TaskError> {
         self.check_open()?;
-        self.begin();
+        let engine = self.inner.engine.clone();
+        on_engine(async move { engine.open().await }).await?;
+        self.inner.started.store(true, Ordering::SeqCst);
         Ok(())
     }
 

@@ -278,6 +278,8 @@ impl Table {
         while let Some(start) = core.next_start() {
             self.start(start, deeds);
         }
+        // They have been traced, and nobody else listens here.
+        let _ = (core.events.take_trouble(), core.events.take_warning());
         for (slot, number, stop) in std::mem::take(&mut core.outbox.stops) {
             if let Some(run) = self.stored.get(&(slot, number)).cloned() {
                 deeds.push(stopped(run, stop));
@@ -318,6 +320,7 @@ fn stopped(run: Arc<Run>, stop: Stop) -> Deed {
         }
         Stop::Timeout(limit) => (TaskError::Timeout(limit), true),
         Stop::Lost => (TaskError::Lost(1), true),
+        Stop::Doubtful => (TaskError::Lost(1), false),
     };
     Deed::Stop { run, reason, drop_future }
 }

@@ -8,8 +8,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use crate::engine::Config;
 use crate::error::TaskError;
 use crate::policy::RetryPolicy;
-use crate::store::Store;
-use crate::task::check_name;
+use crate::store::open::{self, Durability};
+use crate::store::{Retention, Store};
+use crate::task::{Name, check_name};
 use crate::time::Millis;
 
 use super::executor::TaskExecutor;
@@ -40,6 +41,11 @@ pub struct ExecutorBuilder {
     grace_period: Duration,
     cancel_grace: Duration,
     pub(super) store: Option<Arc<dyn Store>>,
+    persistence: Option<String>,
+    relaxed: bool,
+    lease: Duration,
+    queues: Option<Vec<Name>>,
+    pub(super) retention: Retention,
     runtime: Option<Handle>,
 }
 
@@ -52,6 +58,11 @@ impl Default for ExecutorBuilder {
             grace_period: Duration::from_secs(8),
             cancel_grace: Duration::from_secs(5),
             store: None,
+            persistence: None,
+            relaxed: false,
+            lease: Duration::from_secs(30),
+            queues: None,
+            retention: Retention::default(),
             runtime: None,
         }
     }
@@ -95,6 +106,37 @@ impl ExecutorBuilder {
         self
     }
 
+    /// Where enqueued tasks are kept, by its address: `memory`; `sqlite`, which is the file `tasks.db` in the
+    /// working directory; `sqlite:<path>`. Default: in memory.
+    ///
+    /// What outlives the process is opened by the first call that needs it, and worked on from
+    /// `TaskExecutor::start` on. Of what has ended it keeps what completed for a day, at most 100,000 tasks, and
+    /// what failed or was cancelled for 14 days; memory keeps the newest 1,000 of each.
+    pub fn persistence(mut self, address: impl Into<String>) -> Self {
+        self.persistence = Some(address.into());
+        self
+    }
+
+    /// Lets a power cut take what a store in a file has acknowledged in the last half second; the death of a
+    /// process never takes anything. Default: every commit is synced to the disk before it is acknowledged.
+    pub fn relaxed_durability(mut self) -> Self {
+        self.relaxed = true;
+        self
+    }
+
+    /// How long this node may be silent before its tasks are given to others, at least 1 s. A process that has
+    /// died on the same machine is noticed at once. Default: 30 s.
+    pub fn lease(mut self, length: Duration) -> Self {
+        self.lease = length;
+        self
+    }
+
+    /// Works on these queues only; on none of them it is a pure producer, which claims nothing. Default: all.
+    pub fn queues<Q: Into<Name>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
+        self.queues = Some(queues.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Where handlers run. Default: on the runtime that `build` is called in, else on threads of this library.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
@@ -108,7 +150,25 @@ impl ExecutorBuilder {
             return Err(TaskError::option(text));
         }
         check_timeout(self.timeout)?;
-        Ok(TaskExecutor::from_checked(self))
+        if self.lease < Duration::from_secs(1) {
+            return Err(TaskError::option(format!("lease must be at least 1 s; got {:?}", self.lease)));
+        }
+        self.queues.iter().flatten().try_for_each(|queue| check("name of a queue", queue))?;
+        Ok(TaskExecutor::from_checked(self.opened()?))
+    }
+
+    fn opened(mut self) -> Result<Self, TaskError> {
+        let Some(address) = self.persistence.take() else { return Ok(self) };
+        if self.store.is_some() {
+            return Err(TaskError::option("store and persistence exclude each other; give one of them"));
+        }
+        let durability = if self.relaxed { Durability::Relaxed } else { Durability::Strict };
+        let options = open::Options { durability, lease: millis(self.lease) };
+        let store = open::open(&address, &options)?;
+        if open::is_durable(&address) {
+            (self.store, self.retention) = (Some(store), Retention::durable());
+        }
+        Ok(self)
     }
 
     pub(super) fn config(&self) -> Config {
@@ -116,6 +176,8 @@ impl ExecutorBuilder {
             concurrency: self.concurrency,
             max_abandoned: self.concurrency.saturating_mul(2).max(16),
             cancel_grace: millis(self.cancel_grace),
+            lease: millis(self.lease),
+            queues: self.queues.as_ref().map(|all| all.iter().map(|queue| (queue.clone(), None)).collect()),
             ..Config::default()
         }
     }

@@ -142,7 +142,7 @@ impl Enqueue {
         spec.priority = self.priority.unwrap_or(definition.priority);
         spec.timeout = self.timeout.or(definition.timeout);
         if let Some(retry) = self.retry {
-            spec.retry = retry;
+            spec.retry = RetryPolicy { own: true, ..retry };
         }
         spec.when = match (self.delay, self.run_at) {
             (Some(delay), _) => When::After(delay),

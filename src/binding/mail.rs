@@ -97,7 +97,7 @@ impl Session {
         let mut text = String::with_capacity(4096);
         text.push('{');
         let mut more = self.write_post(&mut text);
-        let (starts, stops, events) = {
+        let (starts, stops, events, trouble, warning) = {
             let mut core = self.engine.core();
             let (mut starts, mut bytes) = (Vec::new(), 0);
             while bytes < FULL
@@ -107,7 +107,9 @@ impl Session {
                 starts.push(start);
             }
             more |= !core.outbox.starts.is_empty();
-            (starts, std::mem::take(&mut core.outbox.stops), core.events.take(MANY))
+            let stops = std::mem::take(&mut core.outbox.stops);
+            let events = core.events.take(MANY);
+            (starts, stops, events, core.events.take_trouble(), core.events.take_warning())
         };
         list(&mut text, "starts", &starts, write_start);
         if !starts.is_empty() {
@@ -119,6 +121,16 @@ impl Session {
         let ends = self.take_ends(&mut more);
         list(&mut text, "ends", &ends, write_end);
         let now = (wall_clock(), self.engine.now());
+        if let Some(error) = trouble {
+            text.push_str("\"trouble\":");
+            write_error(&mut text, &error.into());
+            text.push(',');
+        }
+        if let Some(warning) = warning {
+            text.push_str("\"warning\":");
+            quote(&mut text, &warning);
+            text.push(',');
+        }
         list(&mut text, "events", &events, |text, event| write_event(text, event, now));
         more |= events.len() == MANY;
         let _ = write!(text, "\"more\":{}}}", u8::from(more));
@@ -223,12 +235,14 @@ fn is_plain(byte: u8) -> bool {
     (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\'
 }
 
-/// `slot, run, kind, attempt, attempts, metadata, input`: one list for all starts, since a list for each is
+/// `slot, run, kind, attempt, attempts, own, metadata, input`; own: 1 where the retry policy is the task's and not its
+/// kind's. One list for all starts, since a list for each is
 /// garbage for the loop.
 fn write_start(text: &mut String, start: &Start) {
     let Start { slot, run, kind, attempt, spec } = start;
     let metadata = spec.metadata.as_deref().unwrap_or("null");
-    let _ = write!(text, "{slot},{run},{kind},{attempt},{},{metadata},{}", spec.retry.attempts, spec.input);
+    let (attempts, own) = (spec.retry.attempts, u8::from(spec.retry.own));
+    let _ = write!(text, "{slot},{run},{kind},{attempt},{attempts},{own},{metadata},{}", spec.input);
 }
 
 /// `[slot, run, code, text]`
@@ -236,7 +250,7 @@ fn write_stop(text: &mut String, (slot, run, stop): &(u32, u32, Stop)) {
     let error = match stop {
         Stop::Cancelled(reason) => TaskError::Cancelled(reason.clone()),
         Stop::Timeout(limit) => TaskError::Timeout(*limit),
-        Stop::Lost => TaskError::Lost(1),
+        Stop::Lost | Stop::Doubtful => TaskError::Lost(1),
     };
     let _ = write!(text, "[{slot},{run},");
     write_error(text, &error);

@@ -1,16 +1,22 @@
 //! Settings as they come from JavaScript, which has checked them and filled in every default.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use crate::engine::{Config, Kind};
 use crate::policy::RetryPolicy;
-use crate::store::{Keep, Retention};
+use crate::store::open::{self, Durability};
+use crate::store::{Keep, Retention, Store, StoreError};
 use crate::task::{Name, Rules};
 use crate::time::Millis;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Options {
+    pub persistence: String,
+    durability: Durable,
+    lease: Millis,
     concurrency: u32,
     pub max_queue: Option<u64>,
     queues: Option<Vec<Queue>>,
@@ -19,6 +25,13 @@ pub(super) struct Options {
     max_abandoned: u32,
     cancel_grace: Millis,
     retention: Kept,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Durable {
+    Strict,
+    Relaxed,
 }
 
 #[derive(Deserialize)]
@@ -50,10 +63,20 @@ impl Options {
             max_abandoned: self.max_abandoned,
             stall_limit: self.stall_limit,
             cancel_grace: self.cancel_grace,
+            lease: self.lease,
+            durable: open::is_durable(&self.persistence),
             queues: queues
                 .map(|all| all.iter().map(|queue| (queue.name.clone(), queue.concurrency)).collect()),
             ..Config::default()
         }
+    }
+
+    pub fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
+        let durability = match self.durability {
+            Durable::Strict => Durability::Strict,
+            Durable::Relaxed => Durability::Relaxed,
+        };
+        open::open(&self.persistence, &open::Options { durability, lease: self.lease })
     }
 
     pub fn retention(&self) -> Retention {

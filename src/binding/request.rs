@@ -24,6 +24,7 @@ enum Request {
     Counts { queue: Option<Name> },
     Amend { ids: Option<Vec<Name>>, filter: Option<Filters>, change: Change },
     Pause { queue: Name, paused: bool },
+    Start,
     Idle,
 }
 
@@ -106,6 +107,10 @@ async fn answer(engine: Weak<Engine>, request: Request) -> std::result::Result<T
         }
         Request::Pause { queue, paused } => {
             engine.set_queue_paused(&queue, paused).await?;
+            Ok("null".into())
+        }
+        Request::Start => {
+            engine.open().await?;
             Ok("null".into())
         }
         Request::Idle => {

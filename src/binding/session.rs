@@ -7,13 +7,12 @@ use napi::{Env, Result};
 
 use crate::engine::{Engine, Host, STORED, Waiter};
 use crate::policy::RetryPolicy;
-use crate::store::memory::MemoryStore;
 use crate::task::{Failure, Outcome};
 
 use super::mail::Post;
-use super::malformed;
 use super::options::{Definition, Options};
 use super::wake::Wake;
+use super::{malformed, refused};
 
 pub(super) struct Session {
     pub engine: Arc<Engine>,
@@ -29,7 +28,7 @@ pub(super) struct Session {
 impl Session {
     pub fn new(options: &str, wake: Arc<Wake>) -> Result<Self> {
         let options: Options = serde_json::from_str(options).map_err(malformed)?;
-        let store = Arc::new(MemoryStore::new());
+        let store = options.store().map_err(|error| refused(&error.into()))?;
         let engine = Engine::new(options.config(), store, options.retention(), wake.clone());
         Ok(Self {
             engine: Arc::new(engine),
@@ -140,7 +139,7 @@ impl Session {
                 }
             }
         }
-        self.engine.nudge();
+        self.engine.look();
     }
 
     /// The handles of a batch are gone: nobody asks for those outcomes any more.

@@ -5,7 +5,7 @@
 //! - stored runs (`stored`): records claimed from the store under slot numbers made here.
 //!
 //! The host (a JavaScript environment, or Rust's runtime) is told what to do by what collects in `outbox`;
-//! the driver is told what to ask of the store by `step`. Nothing here waits, locks or calls anybody.
+//! the rooms are told what to ask of the store by `step`. Nothing here waits, locks or calls anybody.
 //!
 //! Invariants: a run's `run` number grows with every start, so a report about an earlier one is known as
 //! such; a slot of the dispatcher is given back exactly once per start; a claim is settled exactly once.
@@ -42,6 +42,10 @@ pub struct Config {
     pub give_back_after: Millis,
     /// How long a run that was asked to stop may take.
     pub cancel_grace: Millis,
+    /// How long a node that does not beat keeps its tasks.
+    pub lease: Millis,
+    /// Its tasks outlive the process: one that has handlers stays for them.
+    pub durable: bool,
     /// Worked queues, each perhaps with a limit of its own; `None`: all queues.
     pub queues: Option<Vec<(Name, Option<u32>)>>,
 }
@@ -56,6 +60,8 @@ impl Default for Config {
             stall_limit: 60_000,
             give_back_after: 250,
             cancel_grace: 5_000,
+            lease: 30_000,
+            durable: false,
             queues: None,
         }
     }
@@ -156,6 +162,9 @@ pub enum Stop {
     Timeout(Millis),
     /// Its claim belongs to somebody else now.
     Lost,
+    /// Its claim may belong to somebody else, since this node has not been heard of for so long. What it returns
+    /// is offered to the store all the same.
+    Doubtful,
 }
 
 /// How far a close has come.
@@ -352,6 +361,7 @@ impl Core {
             }
         }
         self.look_after_host(now);
+        self.look_after_beat(now);
         self.move_close(now);
         self.poll(now);
     }
@@ -363,7 +373,7 @@ impl Core {
             _ => None,
         };
         let host = self.host_deadline();
-        [self.timers.next_at(), close, host].into_iter().flatten().min()
+        [self.timers.next_at(), close, host, self.fence_deadline()].into_iter().flatten().min()
     }
 
     /// Handlers that have outlived their attempt.
@@ -393,7 +403,8 @@ impl Core {
     /// claimed.
     pub fn holds_process(&self, now: Millis) -> bool {
         let draining = matches!(self.closing, Closing::Draining { .. });
-        self.armed_timers() || draining || !self.stored.is_quiet() || self.is_to_look(now)
+        let stays = self.config.durable && self.is_working();
+        self.armed_timers() || draining || stays || !self.stored.is_quiet() || self.is_to_look(now)
     }
 
     /// The store may have something for the slots that are free, and has not been asked yet.

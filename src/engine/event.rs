@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::store::StoreError;
 use crate::task::{Attempt, Spec, Text};
 use crate::time::Millis;
 
 /// Events that wait for a slow listener; older ones are dropped and counted.
 const KEPT: usize = 10_000;
+/// Shortest time between two reports of a store that fails.
+const TROUBLE_GAP: Millis = 1000;
 
 /// Something that happened to a stored task.
 #[derive(Clone, Debug)]
@@ -72,6 +75,9 @@ pub struct Events {
     listening: bool,
     waiting: VecDeque<Event>,
     dropped: u64,
+    trouble: Option<StoreError>,
+    troubled_at: Option<Millis>,
+    warning: Option<Arc<str>>,
 }
 
 impl Events {
@@ -108,7 +114,32 @@ impl Events {
 
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.trouble.is_none() && self.warning.is_none()
+    }
+
+    /// A call of the store has failed: told whoever listens, but at most once a second; true if it is.
+    pub fn trouble(&mut self, error: &StoreError, now: Millis) -> bool {
+        if self.troubled_at.is_some_and(|at| now < at.saturating_add(TROUBLE_GAP)) {
+            return false;
+        }
+        self.troubled_at = Some(now);
+        self.trouble = Some(error.clone());
+        true
+    }
+
+    /// The newest trouble with the store that nobody has been told of.
+    pub fn take_trouble(&mut self) -> Option<StoreError> {
+        self.trouble.take()
+    }
+
+    /// Something that people should know.
+    pub fn warn(&mut self, text: Arc<str>) {
+        self.warning = Some(text);
+    }
+
+    /// What people should know.
+    pub fn take_warning(&mut self) -> Option<Arc<str>> {
+        self.warning.take()
     }
 
     /// Events that were lost because nobody took them in time.

@@ -60,6 +60,9 @@ impl Core {
     /// What to ask of the store now, or `None` while there is nothing to ask. The same step again until
     /// `answered` has heard an answer to it.
     pub fn step(&mut self, now: Millis) -> Option<Arc<Advance>> {
+        if self.stored.arrived.is_some() {
+            return None;
+        }
         if let Some((step, _)) = &self.stored.in_flight {
             return Some(step.clone());
         }
@@ -89,23 +92,24 @@ impl Core {
     }
 
     /// The store's answer to `step`. Returns the ends that were accepted as final, and how many were stale.
-    /// The driver takes the parts of this one by one, so as not to hold the lock for all of them at once.
-    pub fn answered(&mut self, turn: &Turn, now: Millis) -> (Vec<End>, u64) {
-        let ends = self.heard(turn, now);
+    /// The advancer takes the parts of this one by one, so as not to hold the lock for all of them at once.
+    pub fn answered(&mut self, turn: &Arc<Turn>, now: Millis) -> (Vec<End>, u64) {
+        let ends = self.heard(turn.clone(), now);
         let (ends, stale) = accepted(ends, turn);
         self.tell_ends(&ends, now);
-        self.take_in_all(&turn.claimed, now);
-        self.answer_is_done();
+        while self.take_in_some(usize::MAX, now) {}
         (ends.into_iter().filter(|end| end.settlement.state().is_final()).collect(), stale)
     }
 
-    /// The ends that an answer is about. The step stays under way until `answer_is_done`.
-    pub(super) fn heard(&mut self, turn: &Turn, now: Millis) -> Vec<End> {
-        let Some((step, ends)) = &mut self.stored.in_flight else { return Vec::new() };
+    /// The ends that an answer is about; what was claimed is for `take_in_some`. The step is over: it is never sent
+    /// again, so that no claim can be taken in twice.
+    pub(super) fn heard(&mut self, turn: Arc<Turn>, now: Millis) -> Vec<End> {
+        let Some((step, ends)) = self.stored.in_flight.take() else { return Vec::new() };
         let asked = step.claims.max as usize;
         self.stored.dry = turn.claimed.len() < asked && !turn.more;
         self.stored.next_at = turn.next_at.map(|at| now.saturating_add(at.saturating_sub(turn.now)));
-        std::mem::take(ends)
+        self.stored.arrived = Some((turn, 0));
+        ends
     }
 
     pub(super) fn tell_ends(&mut self, ends: &[End], now: Millis) {
@@ -114,19 +118,25 @@ impl Core {
         }
     }
 
-    pub(super) fn take_in_all(&mut self, claimed: &[Claimed], now: Millis) {
-        claimed.iter().for_each(|claimed| self.take_in(claimed.clone(), now));
-    }
-
-    pub(super) fn answer_is_done(&mut self) {
-        self.stored.in_flight = None;
+    /// Takes in up to `max` of what has arrived; false when there is no more.
+    pub(super) fn take_in_some(&mut self, max: usize, now: Millis) -> bool {
+        for _ in 0..max {
+            let Some((turn, next)) = &mut self.stored.arrived else { return false };
+            let Some(claimed) = turn.claimed.get(*next).cloned() else { break };
+            // Before it is taken in: whatever fails then, it is not taken in again.
+            *next += 1;
+            self.take_in(claimed, now);
+        }
+        let left = |(turn, next): &(Arc<Turn>, usize)| *next < turn.claimed.len();
+        self.stored.arrived = self.stored.arrived.take().filter(left);
+        self.stored.arrived.is_some()
     }
 
     fn take_in(&mut self, claimed: Claimed, now: Millis) {
         let paused = !self.paused_queues.is_empty() && self.paused_queues.contains(&claimed.spec.queue);
         self.stored.wary |= paused;
         // A host that has gone silent since the claim would not begin it.
-        let refused = paused || self.closing != Closing::No || self.stored.host_stalled;
+        let refused = paused || self.closing != Closing::No || self.stored.host_stalled || self.is_fenced();
         let kind = self.kind_of.get(&claimed.spec.name).copied().filter(|_| !refused);
         let Some(kind) = kind else {
             return self.settle_claimed(&claimed, &Outcome::Released, 0, 0);
@@ -144,6 +154,7 @@ impl Core {
             claimed_at: now,
             started_at: now,
             stop: None,
+            doubted: false,
             armed: false,
         };
         let slot = self.stored.runs.insert(run) as u32 | STORED;

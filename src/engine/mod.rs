@@ -1,16 +1,17 @@
 //! The engine: drives the dispatcher, runs handlers through a host, talks to the store.
 //!
 //! `core` is everything that decides, without I/O (`local` and `stored` are its two kinds of run, `pace` says
-//! how much to claim, `timers` and `event` serve them); `driver` does the I/O; `engine` is the handle.
+//! how much to claim, `timers` and `event` serve them); `rooms` do the I/O; `engine` is the handle.
 
 mod core;
-mod driver;
 #[expect(clippy::module_inception, reason = "the handle is the engine")]
 mod engine;
 mod event;
 mod exchange;
+mod fence;
 mod local;
 mod pace;
+mod rooms;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,7 @@ pub(crate) fn runtime() -> &'static tokio::runtime::Handle {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("task-engine")
-            .enable_time()
+            .enable_all()
             .build()
             .expect("threads can be made")
     });

@@ -48,7 +48,7 @@ impl Core {
     pub(super) fn claims(&mut self, now: Millis) -> Claims {
         let none = Claims::default();
         let idle = !self.stored.started || self.closing != Closing::No || self.stored.host_stalled;
-        let idle = idle || self.stored.wary;
+        let idle = idle || self.stored.wary || self.is_fenced();
         if idle || self.dispatcher.is_paused() || self.abandoned > self.config.max_abandoned {
             return none;
         }

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::dispatch::{Entry, LaneId, OPEN_LANE};
-use crate::store::{Advance, Pulse};
-use crate::task::{Claimed, Outcome, Settlement, Spec, Standing, TaskId, settle};
+use crate::store::{Advance, Pulse, Turn};
+use crate::task::{Claimed, Name, Outcome, Record, Settlement, Spec, Standing, State, TaskId, settle};
 use crate::time::Millis;
 
 use super::core::{Closing, Core, KindId, STORED, Stop};
 use super::event::{Event, What};
+use super::fence::Heart;
 use super::pace::Pace;
 use super::timers::Alarm;
 
@@ -44,6 +45,9 @@ pub(super) struct Stored {
     pub turn_no: u64,
     pub pending: Vec<End>,
     pub in_flight: Option<(Arc<Advance>, Vec<End>)>,
+    /// An answer, and how many of its claims have been taken in.
+    pub arrived: Option<(Arc<Turn>, usize)>,
+    pub pulse: Heart,
     pub scratch: Vec<u32>,
 }
 
@@ -57,6 +61,8 @@ pub(super) struct StoredRun {
     pub claimed_at: Millis,
     pub started_at: Millis,
     pub stop: Option<Arc<str>>,
+    /// It was told that its claim may be lost: see `fence`.
+    pub doubted: bool,
     /// A timer of this run is set.
     pub armed: bool,
 }
@@ -111,7 +117,8 @@ impl Stored {
     }
 
     pub fn is_quiet(&self) -> bool {
-        self.runs.is_empty() && self.pending.is_empty() && self.in_flight.is_none()
+        let settled = self.pending.is_empty() && self.in_flight.is_none();
+        self.runs.is_empty() && settled && self.arrived.is_none()
     }
 
     pub fn runs_are_over(&self) -> bool {
@@ -217,6 +224,8 @@ impl Core {
         // The timer may be late, the timeout is not.
         let outcome = match run.claimed.spec.timeout {
             Some(timeout) if is_late(timeout) => Outcome::Timeout,
+            // It was told to stop for no fault of its own.
+            _ if run.doubted && matches!(outcome, Outcome::Error(_)) => Outcome::Lost,
             _ => stop.map_or(outcome, Outcome::Cancelled),
         };
         self.stored.pace.ended(now);
@@ -315,7 +324,7 @@ impl Core {
     pub fn is_stopped_stored(&self, slot: u32, number: u32) -> bool {
         let aborting = matches!(self.closing, Closing::Done | Closing::Draining { abort_at: None, .. });
         let run = self.stored.runs.get((slot & !STORED) as usize).filter(|run| run.number == number);
-        aborting || run.is_none_or(|run| run.phase == Phase::Stopping)
+        aborting || run.is_none_or(|run| run.phase == Phase::Stopping || run.doubted)
     }
 
     /// A beat is wanted at once: what is known of the pauses is out of date.
@@ -340,7 +349,7 @@ impl Core {
     }
 
     /// These queues, and no others, are paused.
-    pub fn set_paused_queues(&mut self, paused: std::collections::HashSet<crate::task::Name>, now: Millis) {
+    pub fn set_paused_queues(&mut self, paused: std::collections::HashSet<Name>, now: Millis) {
         if paused == self.paused_queues {
             return;
         }
@@ -350,6 +359,27 @@ impl Core {
         for slot in self.slots(unbegun) {
             if self.paused_queues.contains(&self.stored.runs[(slot & !STORED) as usize].claimed.spec.queue) {
                 self.end_stored(slot, &Outcome::Released, now);
+            }
+        }
+    }
+
+    /// Tasks of this queue, or of all, that are claimed here and have not begun.
+    pub(super) fn claimed_ahead(&self, queue: Option<&Name>) -> u64 {
+        let unbegun = |run: &StoredRun| matches!(run.phase, Phase::Ready | Phase::Handed);
+        let here = |run: &StoredRun| queue.is_none_or(|queue| run.claimed.spec.queue == *queue);
+        self.stored.runs.iter().filter(|(_, run)| unbegun(run) && here(run)).count() as u64
+    }
+
+    /// What is claimed here and has not begun waits, whatever its store has to say of the claim.
+    pub(super) fn show_as_seen<'a>(&self, records: impl Iterator<Item = &'a mut Record>) {
+        let unbegun = |epoch: u64, id: &TaskId| {
+            let mut runs = self.stored.runs.iter().map(|(_, run)| run);
+            let found = runs.find(|run| run.claimed.epoch == epoch && run.claimed.spec.id == *id);
+            found.is_some_and(|run| matches!(run.phase, Phase::Ready | Phase::Handed))
+        };
+        for record in records.filter(|record| record.status.state == State::Running) {
+            if unbegun(record.status.epoch, &record.spec.id) {
+                (record.status.state, record.status.owner) = (State::Waiting, None);
             }
         }
     }

@@ -45,6 +45,12 @@ pub struct Watch {
     notices: VecDeque<Notice>,
     /// Tasks whose outcome somebody waits for and that this process has not seen: worth asking the store.
     unseen: Vec<TaskId>,
+    /// Tasks that have ended without a run here.
+    ended: Vec<TaskId>,
+    /// Awaited tasks that have not been asked about in this round.
+    round: Vec<TaskId>,
+    /// Whoever asks the store comes again by itself.
+    is_timed: bool,
     /// The store is being asked about some of them.
     asking: bool,
     /// Nothing more will be known.
@@ -179,21 +185,46 @@ impl Watch {
         }
     }
 
-    /// Tasks to ask the store about at once; `asked` has to follow.
-    pub fn take_unseen(&mut self) -> Vec<TaskId> {
-        self.asking = !self.unseen.is_empty();
-        std::mem::take(&mut self.unseen)
+    /// These have ended without a run here: the store knows how.
+    pub(super) fn ended_elsewhere(&mut self, ids: &[TaskId]) {
+        self.ended.extend_from_slice(ids);
     }
 
-    /// The store has answered, or `unanswered` is to be asked again.
-    pub fn asked(&mut self, unanswered: Vec<TaskId>) {
+    /// Tasks to ask the store about at once, those that are awaited and those that have ended; `asked` has to follow.
+    pub(super) fn take_unseen(&mut self, max: usize) -> (Vec<TaskId>, Vec<TaskId>) {
+        let rest = |of: &mut Vec<TaskId>| of.split_off(of.len().saturating_sub(max));
+        let (unseen, ended) = (rest(&mut self.unseen), rest(&mut self.ended));
+        self.asking = !unseen.is_empty() || !ended.is_empty();
+        (unseen, ended)
+    }
+
+    /// The store has answered, or these are to be asked about again.
+    pub(super) fn asked(&mut self, (unseen, ended): (Vec<TaskId>, Vec<TaskId>)) {
         self.asking = false;
-        self.unseen.extend(unanswered);
+        self.unseen.extend(unseen);
+        self.ended.extend(ended);
     }
 
     /// An answer of the store is on its way to somebody who waits.
     pub fn is_asking(&self) -> bool {
-        self.asking || !self.unseen.is_empty()
+        self.asking || self.has_unseen()
+    }
+
+    fn has_unseen(&self) -> bool {
+        !self.unseen.is_empty() || !self.ended.is_empty()
+    }
+
+    /// Whoever asks the store rests: until it is told, or, where somebody waits, for a while.
+    pub(super) fn rest(&mut self) -> bool {
+        self.is_timed = self.is_awaiting();
+        self.is_timed
+    }
+
+    /// Whoever asks the store has to be told.
+    pub(super) fn wakes_asker(&mut self) -> bool {
+        let begins = self.is_awaiting() && !self.is_timed;
+        self.is_timed |= begins;
+        begins || self.has_unseen()
     }
 
     /// Somebody waits for an outcome.
@@ -201,16 +232,36 @@ impl Watch {
         self.waits > 0
     }
 
-    /// Up to `max` tasks whose outcome somebody waits for.
-    pub fn awaited(&self, max: usize) -> Vec<TaskId> {
+    /// Up to `max` tasks whose outcome somebody waits for: others each time, until all have had their turn.
+    pub fn awaited(&mut self, max: usize) -> Vec<TaskId> {
+        let mut next = self.rest_of_round(max);
+        if next.is_empty() {
+            self.round = self.all_awaited();
+            next = self.rest_of_round(max);
+        }
+        next
+    }
+
+    fn rest_of_round(&mut self, max: usize) -> Vec<TaskId> {
+        let mut next = Vec::new();
+        while next.len() < max {
+            let Some(id) = self.round.pop() else { break };
+            if self.interests.get(&id).is_some_and(Interest::is_awaited) {
+                next.push(id);
+            }
+        }
+        next
+    }
+
+    fn all_awaited(&self) -> Vec<TaskId> {
         let awaited = self.interests.iter().filter(|(_, interest)| interest.is_awaited());
-        awaited.take(max).map(|(id, _)| id.clone()).collect()
+        awaited.map(|(id, _)| id.clone()).collect()
     }
 
     /// Everybody who still waits gets this error, and so does whoever comes later.
     pub fn refuse_all(&mut self, error: &TaskError) {
         self.refused = Some(error.clone());
-        let ids = self.awaited(usize::MAX);
+        let ids = self.all_awaited();
         for id in ids {
             self.end(&id, &Err(error.clone()));
         }

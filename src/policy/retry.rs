@@ -24,6 +24,9 @@ pub struct RetryPolicy {
     /// No start later than this after the first start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_elapsed: Option<Millis>,
+    /// It was given with one task: what its kind would say of a failure (`retryIf` in JavaScript) does not count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own: bool,
 }
 
 /// The delay before retry n = 1, 2, ...
@@ -81,27 +84,39 @@ impl RetryPolicy {
 
     /// `attempts` runs, the first included, `delay` ms apart.
     pub fn fixed(attempts: u32, delay: Millis) -> Self {
-        Self { attempts, backoff: Backoff::Fixed { base: delay }, jitter: Jitter::None, max_elapsed: None }
+        Self {
+            attempts,
+            backoff: Backoff::Fixed { base: delay },
+            jitter: Jitter::None,
+            max_elapsed: None,
+            own: false,
+        }
     }
 
     /// `attempts` runs, the first included; the delay grows by `base` ms each time, to at most an hour.
     pub fn linear(attempts: u32, base: Millis) -> Self {
         let backoff = Backoff::Linear { base, max: HOUR };
-        Self { attempts, backoff, jitter: Jitter::Equal, max_elapsed: None }
+        Self { attempts, backoff, jitter: Jitter::Equal, max_elapsed: None, own: false }
     }
 
     /// `attempts` runs, the first included; the delay starts at `base` and doubles, to at most an hour.
     pub fn exponential_backoff(attempts: u32, base: std::time::Duration) -> Self {
         let base = base.as_millis().min(u128::from(u64::MAX)) as Millis;
         let backoff = Backoff::Exponential { base, factor: 2.0, max: HOUR };
-        Self { attempts, backoff, jitter: Jitter::Equal, max_elapsed: None }
+        Self { attempts, backoff, jitter: Jitter::Equal, max_elapsed: None, own: false }
     }
 
     /// A run more than there are delays.
     pub fn list(delays: impl Into<Arc<[Millis]>>) -> Self {
         let delays = delays.into();
         let attempts = u32::try_from(delays.len()).unwrap_or(u32::MAX).saturating_add(1);
-        Self { attempts, backoff: Backoff::List { delays }, jitter: Jitter::None, max_elapsed: None }
+        Self {
+            attempts,
+            backoff: Backoff::List { delays },
+            jitter: Jitter::None,
+            max_elapsed: None,
+            own: false,
+        }
     }
 
     /// The delay before the next run after `failures` failed ones, or `None` when there is none.
@@ -150,7 +165,7 @@ impl Jitter {
 }
 
 /// A number in [0, 1) from a seed and a count: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-fn unit(seed: u64, n: u32) -> f64 {
+pub(super) fn unit(seed: u64, n: u32) -> f64 {
     let mut z = seed.wrapping_add(u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -176,7 +191,7 @@ mod tests {
 
     #[test]
     fn growth_is_capped_before_jitter() {
-        let calm = |backoff| RetryPolicy { attempts: 5, backoff, jitter: Jitter::None, max_elapsed: None };
+        let calm = |backoff| RetryPolicy { backoff, ..RetryPolicy::fixed(5, 0) };
         let exponential = calm(Backoff::Exponential { base: 100, factor: 2.0, max: 350 });
         assert_eq!(delays(&exponential), [Some(100), Some(200), Some(350), Some(350), None]);
         let linear = calm(Backoff::Linear { base: 100, max: 250 });

@@ -28,6 +28,9 @@ pub enum StoreError {
         /// Here.
         known: u32,
     },
+    /// There is no such store.
+    #[error("{0}")]
+    Address(Arc<str>),
     /// Anything else.
     #[error("the store failed: {0}")]
     Failed(Arc<str>),
@@ -46,6 +49,7 @@ impl StoreError {
             Self::Full(_) => "ERR_STORE_FULL",
             Self::Corrupt(_) => "ERR_STORE_CORRUPT",
             Self::Version { .. } => "ERR_STORE_VERSION",
+            Self::Address(_) => "ERR_OPTION",
             Self::Unreachable(_) | Self::Failed(_) => "ERR_STORE",
         }
     }

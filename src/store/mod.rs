@@ -19,8 +19,11 @@ mod claim;
 mod error;
 pub mod faulty;
 pub mod memory;
+pub mod open;
 mod plan;
 mod query;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod suite;

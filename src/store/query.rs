@@ -127,6 +127,17 @@ pub struct Keep {
     pub bytes: Option<u64>,
 }
 
+impl Retention {
+    /// For a store that outlives the process: what completed for a day and the newest 100,000 of it, what failed or
+    /// was cancelled for 14 days.
+    pub fn durable() -> Self {
+        const DAY: Millis = 86_400_000;
+        let two_weeks = Keep { age: Some(14 * DAY), ..Keep::default() };
+        let completed = Keep { age: Some(DAY), count: Some(100_000), ..Keep::default() };
+        Self { completed, failed: two_weeks, cancelled: two_weeks }
+    }
+}
+
 impl Default for Retention {
     /// The newest 1000 of each: right for memory.
     fn default() -> Self {

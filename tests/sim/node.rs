@@ -295,7 +295,7 @@ impl Node {
         step
     }
 
-    fn hear(&mut self, turn: &Turn, now: Millis) {
+    fn hear(&mut self, turn: &Arc<Turn>, now: Millis) {
         for run in &turn.claimed {
             self.unbegun.push((run.spec.id.clone(), run.epoch));
         }
@@ -311,6 +311,7 @@ impl Node {
             self.retry_at = around.at + around.dice.within(1, 100);
             return;
         };
+        self.core.beaten(now);
         self.core.pulsed(&pulse, now);
         self.core.ask_again();
         let paused = pulse.paused.into_iter().filter_map(|queue| {

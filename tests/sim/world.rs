@@ -143,6 +143,8 @@ impl World {
             stall_limit: STALL_LIMIT,
             give_back_after: 250,
             cancel_grace: CANCEL_GRACE,
+            lease: LEASE,
+            durable: false,
             queues,
         };
         let kinds: Vec<Kind> = kinds().into_iter().filter(|_| !some(dice, 10)).collect();

@@ -1,9 +1,11 @@
 //! The core by a hand-made clock, and the driver on stores that fail.
 
 mod close;
-mod driver;
+mod faults;
+mod fence;
 mod host;
 mod local;
+mod rooms;
 mod stored;
 
 use std::sync::Arc;
@@ -26,6 +28,8 @@ fn config(concurrency: u32) -> Config {
         stall_limit: 60_000,
         give_back_after: 250,
         cancel_grace: 50,
+        lease: 1_000_000,
+        durable: false,
         queues: None,
     }
 }
@@ -71,7 +75,7 @@ fn claimed(spec: Spec, epoch: u64) -> Claimed {
 /// The store's answer to the current step: everything is applied as asked for, and `claims` come along.
 fn answer(core: &mut Core, step: &Advance, claims: Vec<Claimed>, now: Millis) -> Vec<End> {
     let settled = step.settlements.iter().map(|end| Settled::Applied(end.cause)).collect();
-    let turn = Turn { now, settled, claimed: claims, ..Turn::default() };
+    let turn = Arc::new(Turn { now, settled, claimed: claims, ..Turn::default() });
     let (finals, stale) = core.answered(&turn, now);
     assert_eq!(stale, 0);
     core.poll(now);

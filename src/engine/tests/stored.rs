@@ -61,7 +61,7 @@ fn a_stale_settlement_is_counted_and_told_to_nobody() {
     core.ended(begun.slot, begun.run, ok(), 1);
     core.step(1).unwrap();
     core.events.take(100);
-    let turn = Turn { settled: vec![Settled::Stale], ..Turn::default() };
+    let turn = Arc::new(Turn { settled: vec![Settled::Stale], ..Turn::default() });
     let (finals, stale) = core.answered(&turn, 2);
     assert_eq!((finals.len(), stale, core.events.is_empty()), (0, 1, true));
     let nobody = core.answered(&turn, 3);

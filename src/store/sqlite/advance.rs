@@ -28,7 +28,7 @@ impl Ledger<'_> {
         let due_at = first(&mut self.sql.first_timed, [], date)?;
         let expires_at = first(&mut self.sql.first_expiring, [], date)?;
         let cascades = first(&mut self.sql.first_cascade, [], |_| Ok(()))?.is_some();
-        turn.more = cascades || [due_at, expires_at].into_iter().flatten().any(|at| at <= self.now);
+        turn.more |= cascades || [due_at, expires_at].into_iter().flatten().any(|at| at <= self.now);
         turn.next_at = [due_at, expires_at, reopens_at].into_iter().flatten().min();
         Ok(turn)
     }
@@ -38,6 +38,7 @@ impl Ledger<'_> {
         if let Some(run) = runs.get(epoch)
             && end.cause == Cause::Complete
             && end.spawn.is_empty()
+            && run.is_first
             && run.id == end.id
         {
             let run = run.clone();
@@ -79,8 +80,6 @@ impl Ledger<'_> {
             signed(self.now),
             self.meta.end_no,
             output,
-            end.failures,
-            end.losses,
         ])?;
         if done == 0 {
             self.meta.end_no -= 1;
@@ -129,8 +128,8 @@ impl Ledger<'_> {
     /// Makes due tasks ready.
     fn promote(&mut self) -> Result<()> {
         for serial in self.serials(|sql| &mut sql.due_timed, STEP)? {
-            let task = self.must(serial)?;
-            self.unplace(&task)?;
+            let mut task = self.must(serial)?;
+            self.unplace(&mut task)?;
             self.place(&task)?;
         }
         Ok(())
@@ -145,7 +144,7 @@ impl Ledger<'_> {
     }
 
     pub fn expire_one(&mut self, mut task: Task, ended: &mut Vec<TaskId>) -> Result<()> {
-        self.unplace(&task)?;
+        self.unplace(&mut task)?;
         task.expires_at = None;
         let number = task.status.failures + 1;
         task.status.note(Attempt { at: self.now, ..Attempt::expired(number) });
@@ -192,7 +191,7 @@ impl Ledger<'_> {
     fn tell(&mut self, serial: i64, wait_no: i64, goes_on: bool, ended: &mut Vec<TaskId>) -> Result<()> {
         let waits = |task: &Task| task.wait_no == wait_no && task.status.state == State::Waiting;
         let Some(mut task) = self.at(serial)?.filter(waits) else { return Ok(()) };
-        self.unplace(&task)?;
+        self.unplace(&mut task)?;
         if goes_on {
             task.status.blockers -= 1;
             self.place(&task)?;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Result, params};
+use rusqlite::Result;
 
 use crate::store::{Amend, Amended, Filter, Target};
 use crate::task::{Cause, State, Status, TaskId};
@@ -14,7 +14,7 @@ use super::STEP;
 use super::filter::Chosen;
 use super::ledger::Ledger;
 use super::push::Ended;
-use super::row::Task;
+use super::row::{SUPERSEDED, Task};
 
 impl Ledger<'_> {
     pub fn amend(&mut self, target: &Target, change: &Amend) -> Result<Amended> {
@@ -111,7 +111,7 @@ impl Ledger<'_> {
     }
 
     fn rewrite(&mut self, mut task: Task, change: impl FnOnce(&mut Status)) -> Result<()> {
-        self.unplace(&task)?;
+        self.unplace(&mut task)?;
         change(&mut task.status);
         self.place(&task)?;
         self.save(&task)
@@ -122,10 +122,10 @@ impl Ledger<'_> {
         let (id, epoch) = (task.spec.id.clone(), task.status.epoch);
         if task.status.state == State::Running {
             self.sql.ask_to_stop.execute([task.serial])?;
-            self.sql.set_cancel.execute(params![task.serial, &**reason])?;
+            self.save(&task)?;
             amended.stopping.push((id, epoch));
         } else {
-            self.unplace(&task)?;
+            self.unplace(&mut task)?;
             self.finish(&mut task, Cause::Cancel)?;
             amended.ended.push(id);
         }
@@ -143,6 +143,8 @@ impl Ledger<'_> {
         (status.cancel, status.superseded, status.output, status.finished_at) = (None, false, None, None);
         status.first_started_at = None;
         status.run_at = self.now;
+        task.flags &= !SUPERSEDED;
+        self.save_flags(&task)?;
         let follows = self.take_key(&task)?;
         self.place(&task)?;
         self.save(&task)?;
@@ -153,6 +155,7 @@ impl Ledger<'_> {
     pub fn forget_task(&mut self, mut task: Task) -> Result<()> {
         self.unfile(&mut task)?;
         self.sql.drop_task.execute([task.serial])?;
+        self.sql.drop_status.execute([task.serial])?;
         Ok(())
     }
 }

@@ -6,7 +6,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::sync::Arc;
 
 use rusqlite::{Result, params};
 
@@ -16,13 +15,14 @@ use crate::time::Millis;
 
 use super::STEP;
 use super::ledger::Ledger;
+use super::numbers::Numbered;
 use super::ready::ungrouped;
 use super::row::{first, signed};
 use super::stream::{Candidate, Stream};
 
 /// What this process knows of the runs that its nodes have claimed: it saves settling them a look-up.
 #[derive(Default)]
-pub(super) struct Runs(HashMap<i64, Run>);
+pub(super) struct Runs(HashMap<i64, Run, Numbered>);
 
 #[derive(Clone)]
 pub(super) struct Run {
@@ -33,6 +33,8 @@ pub(super) struct Run {
     pub node: NodeId,
     pub started_at: Millis,
     pub input_bytes: usize,
+    /// Nothing but its claim is known of it: it can end in one statement.
+    pub is_first: bool,
 }
 
 /// Runs that are remembered; beyond it some settlements take the longer way.
@@ -148,6 +150,7 @@ impl Ledger<'_> {
         }
         for (_, stream) in &mut streams {
             stream.flush(self)?;
+            turn.more |= stream.is_cut;
         }
         Ok(reopens_at)
     }
@@ -209,7 +212,7 @@ impl Ledger<'_> {
         self.recount(lane, View::Waiting, View::Running, 1)?;
         self.busy(lane, candidate.group.as_ref())?;
         let elapsed = now.saturating_sub(candidate.first_started_at.unwrap_or(now));
-        let Candidate { priority, failures, losses, group, .. } = candidate;
+        let Candidate { priority, failures, losses, group, has_status, .. } = candidate;
         let spec = candidate.spec;
         runs.remember(
             epoch,
@@ -221,9 +224,10 @@ impl Ledger<'_> {
                 node: node.clone(),
                 started_at: now,
                 input_bytes: spec.input.len(),
+                is_first: !has_status,
             },
         );
-        Ok(Claimed { spec: Arc::new(spec), epoch: epoch as u64, priority, failures, losses, elapsed })
+        Ok(Claimed { spec, epoch: epoch as u64, priority, failures, losses, elapsed })
     }
 
     /// Counts a transition that was made without its record at hand.

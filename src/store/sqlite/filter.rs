@@ -107,15 +107,15 @@ pub(super) fn list(numbers: &[i64]) -> String {
 /// A row of `select_task!` is shown like this at `now`.
 pub(super) fn condition_of(view: View, now: Millis) -> String {
     let now = signed(now);
-    let waits = "t.state = 0 AND r.serial IS NULL AND t.blockers";
+    let waits = "coalesce(s.state, 0) = 0 AND r.serial IS NULL AND coalesce(s.blockers, 0)";
     match view {
-        View::Scheduled => format!("{waits} = 0 AND t.run_at > {now}"),
-        View::Waiting => format!("{waits} = 0 AND t.run_at <= {now}"),
+        View::Scheduled => format!("{waits} = 0 AND coalesce(s.run_at, 0) > {now}"),
+        View::Waiting => format!("{waits} = 0 AND coalesce(s.run_at, 0) <= {now}"),
         View::Blocked => format!("{waits} > 0"),
         View::Running => "r.serial IS NOT NULL".into(),
-        View::Completed => "t.state = 2".into(),
-        View::Failed => "t.state = 3".into(),
-        View::Cancelled => "t.state = 4".into(),
+        View::Completed => "s.state = 2".into(),
+        View::Failed => "s.state = 3".into(),
+        View::Cancelled => "s.state = 4".into(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::task::{Quiet, Spec, State, TaskId};
 use crate::time::Millis;
 
 use super::ledger::Ledger;
-use super::row::{KEYED, Task, all, first, signed};
+use super::row::{KEYED, SUPERSEDED, Task, all, first, signed};
 
 pub(super) struct KeyRow {
     pub holder: Option<i64>,
@@ -73,7 +73,8 @@ impl Ledger<'_> {
     /// Takes the key from a running task, which goes back to no queue.
     pub fn supersede(&mut self, task: &mut Task) -> Result<()> {
         task.status.superseded = true;
-        self.sql.set_flags.execute(params![task.serial, super::row::SUPERSEDED])?;
+        task.flags |= SUPERSEDED;
+        self.save_flags(task)?;
         if let Some(at) = key_of(&task.spec)
             && let Some(row) = self.key(&at)?
         {

@@ -11,11 +11,12 @@ use crate::store::pause_cell;
 use crate::task::{Name, View};
 
 use super::ledger::Ledger;
+use super::numbers::Numbered;
 use super::row::{all, broken, first};
 
 #[derive(Default)]
 pub(super) struct Lanes {
-    by_no: HashMap<i64, Lane>,
+    by_no: HashMap<i64, Lane, Numbered>,
     /// Queue and kind to number, in that order.
     numbers: HashMap<Name, HashMap<Name, i64>>,
     /// Most pushes are for the lane of the push before.
@@ -27,6 +28,12 @@ pub(super) struct Lane {
     pub queue: Name,
     pub name: Name,
     pub turn: i64,
+    /// Turn of the best task without a group.
+    pub plain_turn: i64,
+    /// Ready tasks without a group.
+    pub plain: i64,
+    /// Plain tasks up to this one are ready no more.
+    pub cursor: i64,
     /// In the order of `View::ALL`; `Waiting` counts the ready, `Scheduled` the timed.
     pub counts: [i64; 7],
     is_changed: bool,
@@ -51,9 +58,11 @@ impl Lanes {
 fn read(row: &Row<'_>) -> Result<Lane> {
     let mut counts = [0; 7];
     for (at, count) in counts.iter_mut().enumerate() {
-        *count = row.get(3 + at)?;
+        *count = row.get(6 + at)?;
     }
-    Ok(Lane { queue: row.get(0)?, name: row.get(1)?, turn: row.get(2)?, counts, is_changed: false })
+    let (queue, name, turn, plain_turn) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+    let (plain, cursor) = (row.get(4)?, row.get(5)?);
+    Ok(Lane { queue, name, turn, plain_turn, plain, cursor, counts, is_changed: false })
 }
 
 impl Ledger<'_> {
@@ -91,7 +100,8 @@ impl Ledger<'_> {
                 let no = match first(&mut self.sql.lane_no, [&**name, &**queue], |row| row.get(0))? {
                     Some(no) => no,
                     None => {
-                        let no = self.sql.add_lane.insert([&**queue, &**name])?;
+                        let cursor = self.meta.serial;
+                        let no = self.sql.add_lane.insert(params![&**queue, &**name, cursor])?;
                         // If its first task is refused after all, it goes again.
                         self.lane_mut(no)?;
                         no
@@ -128,9 +138,22 @@ impl Ledger<'_> {
         for no in std::mem::take(&mut self.lanes.changed) {
             let Some(lane) = self.lanes.by_no.get_mut(&no) else { continue };
             lane.is_changed = false;
-            let Lane { turn, counts: c, queue, name, .. } = lane;
+            let Lane { turn, plain_turn, plain, cursor, counts: c, queue, name, .. } = lane;
             if *c != [0; 7] {
-                self.sql.set_lane.execute(params![no, *turn, c[0], c[1], c[2], c[3], c[4], c[5], c[6]])?;
+                self.sql.set_lane.execute(params![
+                    no,
+                    *turn,
+                    *plain_turn,
+                    *plain,
+                    *cursor,
+                    c[0],
+                    c[1],
+                    c[2],
+                    c[3],
+                    c[4],
+                    c[5],
+                    c[6]
+                ])?;
                 continue;
             }
             self.sql.drop_lane.execute([no])?;

@@ -14,9 +14,10 @@ use crate::store::NodeId;
 use crate::task::{Cause, Name, Place, RetryPolicy, State, TRANSITIONS, TaskId, View};
 use crate::time::Millis;
 
+use super::fresh::Fresh;
 use super::lanes::Lanes;
 use super::ready::Heads;
-use super::row::{self, AWAITED, Names, SUPERSEDED, Shared, Task, all, broken, first, number_of, signed};
+use super::row::{self, AWAITED, Names, PLAIN, Shared, Task, all, broken, first, number_of, signed};
 use super::statements::Statements;
 
 /// Counters of the file.
@@ -26,6 +27,8 @@ pub(super) struct Meta {
     pub serial: i64,
     pub end_no: i64,
     pub amended_to: i64,
+    pub created_at: i64,
+    pub unordered_to: i64,
     pub waiting: i64,
     /// Ended tasks, and their bytes, in the order of `FILES`.
     pub ended: [i64; 3],
@@ -44,6 +47,7 @@ pub(super) struct Ledger<'c> {
     is_loaded: bool,
     pub lanes: Lanes,
     pub heads: Heads,
+    pub fresh: Fresh,
     pub known: Known,
     /// How often each of `TRANSITIONS` was taken; for tests.
     pub transitions: [u64; TRANSITIONS.len()],
@@ -72,6 +76,7 @@ impl<'c> Ledger<'c> {
             is_loaded: false,
             lanes: Lanes::default(),
             heads: Heads::default(),
+            fresh: Fresh::default(),
             known: Known::default(),
             transitions: [0; TRANSITIONS.len()],
             data_version: 0,
@@ -91,9 +96,11 @@ impl<'c> Ledger<'c> {
                     serial: row.get(1)?,
                     end_no: row.get(2)?,
                     amended_to: row.get(3)?,
-                    waiting: row.get(4)?,
-                    ended: [row.get(5)?, row.get(6)?, row.get(7)?],
-                    bytes: [row.get(8)?, row.get(9)?, row.get(10)?],
+                    created_at: row.get(4)?,
+                    unordered_to: row.get(5)?,
+                    waiting: row.get(6)?,
+                    ended: [row.get(7)?, row.get(8)?, row.get(9)?],
+                    bytes: [row.get(10)?, row.get(11)?, row.get(12)?],
                 })
             };
             self.meta =
@@ -119,9 +126,21 @@ impl<'c> Ledger<'c> {
         self.flush_heads()?;
         self.flush_lanes()?;
         if self.meta != self.written {
-            let Meta { epoch, serial, end_no, amended_to, waiting, ended, bytes } = &self.meta;
+            let Meta { epoch, serial, end_no, amended_to, created_at, unordered_to, waiting, ended, bytes } =
+                &self.meta;
             self.sql.set_meta.execute(params![
-                epoch, serial, end_no, amended_to, waiting, ended[0], ended[1], ended[2], bytes[0], bytes[1],
+                epoch,
+                serial,
+                end_no,
+                amended_to,
+                created_at,
+                unordered_to,
+                waiting,
+                ended[0],
+                ended[1],
+                ended[2],
+                bytes[0],
+                bytes[1],
                 bytes[2]
             ])?;
             self.written = self.meta.clone();
@@ -141,6 +160,7 @@ impl<'c> Ledger<'c> {
         self.is_loaded = false;
         self.lanes.forget();
         self.heads.forget();
+        self.fresh.forget();
     }
 
     pub fn next_serial(&mut self) -> i64 {
@@ -150,12 +170,12 @@ impl<'c> Ledger<'c> {
 
     pub fn find(&mut self, id: &TaskId) -> Result<Option<Task>> {
         let (sql, mut names) = self.split();
-        first(sql.0, [id.as_str()], |row| row::task(row, &mut names))
+        first(sql.task_by_id, [id.as_str()], |row| row::task(row, &mut names))
     }
 
     pub fn at(&mut self, serial: i64) -> Result<Option<Task>> {
         let (sql, mut names) = self.split();
-        first(sql.1, [serial], |row| row::task(row, &mut names))
+        first(sql.task, [serial], |row| row::task(row, &mut names))
     }
 
     /// The task that a table of this file names.
@@ -167,20 +187,25 @@ impl<'c> Ledger<'c> {
         first(&mut self.sql.serial, [id.as_str()], |row| row.get(0))
     }
 
-    /// Writes all of a task that can change.
+    /// Writes how far a task has come.
     pub fn save(&mut self, task: &Task) -> Result<()> {
-        let (status, spec) = (&task.status, &task.spec);
-        let superseded = if status.superseded { SUPERSEDED } else { 0 };
+        let status = &task.status;
         let state = match status.state {
             State::Waiting | State::Running => 0,
             State::Completed => 2,
             State::Failed => 3,
             State::Cancelled => 4,
         };
-        self.sql.set_task.execute(params![
+        self.sql.set_status.execute(params![
             task.serial,
             state,
-            task.flags & !SUPERSEDED | superseded,
+            status.cause.map(number_of),
+            status.epoch as i64,
+            status.started_at.map(signed),
+            status.first_started_at.map(signed),
+            status.finished_at.map(signed),
+            task.end_no,
+            status.output.as_deref(),
             status.priority,
             signed(status.run_at),
             task.place,
@@ -188,18 +213,16 @@ impl<'c> Ledger<'c> {
             status.blockers,
             status.failures,
             status.losses,
-            status.epoch as i64,
             task.expires_at.map(signed),
-            &*spec.input,
-            status.cause.map(number_of),
-            status.first_started_at.map(signed),
-            status.started_at.map(signed),
-            status.finished_at.map(signed),
-            task.end_no,
             status.cancel.as_deref(),
-            status.output.as_deref(),
             row::write_attempts(&status.attempts),
         ])?;
+        Ok(())
+    }
+
+    /// Writes flags that were changed on the task at hand.
+    pub fn save_flags(&mut self, task: &Task) -> Result<()> {
+        self.sql.set_flags.execute(params![task.serial, task.flags])?;
         Ok(())
     }
 
@@ -213,7 +236,7 @@ impl<'c> Ledger<'c> {
                 View::Scheduled
             }
             Place::Ready => {
-                self.add_ready(lane, task.spec.group.as_ref(), status.priority, task.place, task.serial)?;
+                self.add_ready(task)?;
                 View::Waiting
             }
         };
@@ -226,14 +249,20 @@ impl<'c> Ledger<'c> {
     }
 
     /// Takes a waiting task from where it stands.
-    pub fn unplace(&mut self, task: &Task) -> Result<()> {
+    pub fn unplace(&mut self, task: &mut Task) -> Result<()> {
         let (lane, status) = (task.lane, &task.status);
-        let view = if status.blockers > 0 {
+        let view = if task.has(PLAIN) && task.serial > self.lane(lane)?.cursor {
+            task.flags &= !PLAIN;
+            self.save_flags(task)?;
+            self.fresh.remove(lane, task.serial);
+            self.lane_mut(lane)?.plain -= 1;
+            View::Waiting
+        } else if status.blockers > 0 {
             View::Blocked
         } else if self.sql.drop_timed.execute(params![signed(status.run_at), task.place])? > 0 {
             View::Scheduled
         } else {
-            self.drop_ready(lane, task.spec.group.as_ref(), status.priority, task.place)?;
+            self.drop_ready(task)?;
             View::Waiting
         };
         self.count(lane, view, -1)?;
@@ -267,6 +296,7 @@ impl<'c> Ledger<'c> {
             let completed = state == State::Completed;
             self.sql.add_cascade.execute(params![task.serial, self.meta.serial, completed])?;
             task.flags &= !AWAITED;
+            self.save_flags(task)?;
         }
         self.file(state, task.bytes() as i64, 1);
         self.count(task.lane, task.status.view(self.now), 1)?;
@@ -302,16 +332,11 @@ impl<'c> Ledger<'c> {
         self.find_lane(queue, name)
     }
 
-    /// The statements whose rows need names (a task by id, by number, the next ready ones), and the names.
-    pub fn split(&mut self) -> ((&mut Sql<'c>, &mut Sql<'c>, &mut Sql<'c>), Lookup<'_, 'c>) {
-        let Statements { lane, retry, node_id, task_by_id, task, next_ready, .. } = &mut self.sql;
+    /// The statements whose rows need names, and the names.
+    pub fn split(&mut self) -> (Named<'_, 'c>, Lookup<'_, 'c>) {
+        let Statements { lane, retry, node_id, task_by_id, task, next_ready, next_plain, .. } = &mut self.sql;
         let names = Lookup { lane, retry, node_id, lanes: &mut self.lanes, known: &mut self.known };
-        ((task_by_id, task, next_ready), names)
-    }
-
-    pub fn next_ready(&mut self) -> (&mut Sql<'c>, Lookup<'_, 'c>) {
-        let ((_, _, next_ready), names) = self.split();
-        (next_ready, names)
+        (Named { task_by_id, task, next_ready, next_plain }, names)
     }
 
     /// The number of a retry policy.
@@ -362,6 +387,14 @@ impl<'c> Ledger<'c> {
         let now = signed(self.now);
         all(which(&mut self.sql), params![now, max as i64], |row| row.get(0))
     }
+}
+
+/// Statements whose rows need names.
+pub(super) struct Named<'l, 'c> {
+    task_by_id: &'l mut Sql<'c>,
+    task: &'l mut Sql<'c>,
+    pub next_ready: &'l mut Sql<'c>,
+    pub next_plain: &'l mut Sql<'c>,
 }
 
 /// The names of a ledger, borrowed apart from the statement whose rows are being read.

@@ -138,7 +138,8 @@ pub(super) fn entries(db: &Connection) -> Result<Vec<Entry>> {
 
 /// What the file tells a node at its beat, but for the dead.
 pub(super) fn news(db: &Connection, node: &NodeId, now: Millis) -> Result<Pulse> {
-    let sql = "SELECT t.id, r.epoch, t.cancel FROM running r JOIN task t ON t.serial = r.serial
+    let sql = "SELECT t.id, r.epoch, s.cancel FROM running r JOIN task t ON t.serial = r.serial
+        JOIN status s ON s.serial = r.serial
         WHERE r.stop = 1 AND r.node = (SELECT no FROM node WHERE id = ?1) ORDER BY r.epoch";
     let stop = all(&mut *db.prepare_cached(sql)?, [&**node], |row| {
         let reason: Option<Arc<str>> = row.get(2)?;

@@ -11,7 +11,7 @@ use crate::time::Millis;
 
 use super::STEP;
 use super::ledger::Ledger;
-use super::row::{self, AWAITED, GIVEN, KEYED, SLID, Task, first, signed};
+use super::row::{self, AWAITED, GIVEN, KEYED, PLAIN, SLID, Task, first, signed};
 
 /// The reason given to a task whose key another one has taken.
 pub(super) const SUPERSEDED_BY: &str = "another task has taken its key";
@@ -72,7 +72,7 @@ impl Ledger<'_> {
                 (Meeting::Found(id) | Meeting::Refused(id), _) => return Ok(found(id)),
                 (Meeting::Free, _) | (_, None) => {}
                 (Meeting::Oust, Some(mut holder)) => {
-                    self.unplace(&holder)?;
+                    self.unplace(&mut holder)?;
                     holder.status.cancel = Some(SUPERSEDED_BY.into());
                     ousted = Some(holder.spec.id.clone());
                     self.finish(&mut holder, Cause::Supersede)?;
@@ -111,6 +111,13 @@ impl Ledger<'_> {
             When::At(at) => at,
         };
         let flags = if keyed { KEYED } else { 0 } | if spec.minted { 0 } else { GIVEN };
+        let is_plain = !keyed
+            && spec.when == When::Now
+            && spec.priority == 0
+            && spec.group.is_none()
+            && spec.blockers.is_none()
+            && spec.expires_at.is_none();
+        let flags = if is_plain { flags | PLAIN } else { flags };
         let serial = self.next_serial();
         let added = self.sql.add_task.execute(params![
             serial,
@@ -118,17 +125,20 @@ impl Ledger<'_> {
             lane,
             flags,
             spec.priority,
-            signed(run_at),
             signed(now),
             retry,
-            spec.timeout.map(signed),
-            spec.expires_at.map(signed),
-            spec.group.as_deref(),
             &*spec.input,
+            spec.timeout.map(signed),
+            spec.group.as_deref(),
             row::extra(&spec),
         ])?;
         if added == 0 {
             return Ok(None);
+        }
+        if signed(now) < self.meta.created_at {
+            self.meta.unordered_to = serial;
+        } else {
+            self.meta.created_at = signed(now);
         }
         let status = Status {
             state: State::Waiting,
@@ -153,6 +163,12 @@ impl Ledger<'_> {
         let (end_no, node) = (None, None);
         let task = Task { serial, spec, status, lane, place, wait_no, end_no, expires_at, flags, node };
         self.place(&task)?;
+        if is_plain {
+            self.fresh.push(lane, serial, &task.spec);
+        }
+        if run_at != now || task.expires_at.is_some() {
+            self.save(&task)?;
+        }
         Ok(Some(task))
     }
 
@@ -163,9 +179,10 @@ impl Ledger<'_> {
         else {
             return Ok(());
         };
-        self.unplace(&holder)?;
+        self.unplace(&mut holder)?;
         Arc::make_mut(&mut holder.spec).input = spec.input.clone();
         holder.flags |= SLID;
+        self.sql.set_input.execute(params![holder.serial, holder.flags, &*spec.input])?;
         holder.status.run_at = self.now.saturating_add(wait).min(row.first_at.saturating_add(max_wait));
         self.place(&holder)?;
         self.save(&holder)
@@ -183,7 +200,7 @@ impl Ledger<'_> {
             .as_ref()
             .map_or_else(Default::default, |blockers| (&blockers.ids[..], blockers.on_failure));
         let follows = follows.filter(|id| !ids.contains(id)).map(|id| (id, OnBlockerFailure::Run));
-        self.unplace(&task)?;
+        self.unplace(&mut task)?;
         let mut failed = false;
         for (id, on_failure) in ids.iter().map(|id| (id.clone(), on_failure)).chain(follows) {
             let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
@@ -192,7 +209,7 @@ impl Ledger<'_> {
                 0 => {
                     let runs_anyway = on_failure == OnBlockerFailure::Run;
                     self.sql.add_edge.execute(params![blocker, task.wait_no, serial, runs_anyway])?;
-                    self.sql.set_flags.execute(params![blocker, AWAITED])?;
+                    self.sql.add_flag.execute(params![blocker, AWAITED])?;
                     task.status.blockers += 1;
                 }
                 2 => {}

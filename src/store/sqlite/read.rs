@@ -1,7 +1,8 @@
 //! Reading: records by id, lists, counts, cells, orphans. Each answer is one snapshot of the file.
 //!
-//! A list goes from the newest creation to the oldest, lane by lane and merged, along an index. Where few
-//! tasks are in the wanted states, they are taken from where such tasks are kept instead.
+//! A list goes from the newest task to the oldest, lane by lane and merged, along an index. Where few tasks
+//! are in the wanted states, they are taken from where such tasks are kept instead. A time of creation bounds
+//! the numbers that are looked at, since both grow together but where the clock was set back.
 
 use std::time::{Duration, Instant};
 
@@ -98,7 +99,7 @@ pub(super) fn orphans(db: &Connection, nodes: &[NodeId], max: usize, now: Millis
 /// A page; `None` where the cursor is neither of a page nor the id of a task.
 pub(super) fn list(db: &Connection, query: &Query, now: Millis) -> Result<Option<Page>> {
     let before = match query.cursor.as_deref() {
-        None => (i64::MAX, i64::MAX),
+        None => i64::MAX,
         Some(cursor) => match position(db, cursor)? {
             Some(at) => at,
             None => return Ok(None),
@@ -106,27 +107,59 @@ pub(super) fn list(db: &Connection, query: &Query, now: Millis) -> Result<Option
     };
     let lanes = lanes_of(db, query.filter.queue.as_ref(), query.filter.name.as_ref())?;
     let chosen = Chosen::new(&query.filter, lanes, now);
-    let mut walk = Walk { db, names: Dictionary::new(db), until: Instant::now() + SEARCH_TIME };
+    let (first, last) = bounds(db, &query.filter)?;
+    let mut walk = Walk { db, names: Dictionary::new(db), first, until: Instant::now() + SEARCH_TIME };
+    let before = before.min(last);
     let (tasks, cursor) = match few(db, &query.filter, now)? {
         Some(source) => walk.sorted(&chosen, &source, before, query.limit)?,
         None => walk.merged(&chosen, &query.filter, before, query.limit)?,
     };
-    let cursor = cursor.map(|(at, serial)| format!("{MARK}{at}.{serial}").into());
+    let cursor = cursor.map(|serial| format!("{MARK}{serial}").into());
     let records: Vec<Record> = tasks.into_iter().map(Task::record).collect();
     Ok(Some(Page { now, records, cursor }))
 }
 
-fn position(db: &Connection, cursor: &str) -> Result<Option<(i64, i64)>> {
+fn position(db: &Connection, cursor: &str) -> Result<Option<i64>> {
     match cursor.strip_prefix(MARK) {
-        Some(place) => {
-            let parts = place.split_once('.');
-            Ok(parts.and_then(|(at, serial)| Some((at.parse().ok()?, serial.parse().ok()?))))
-        }
+        Some(serial) => Ok(serial.parse().ok()),
         None => {
-            let mut sql = db.prepare_cached("SELECT created_at, serial FROM task WHERE id = ?1")?;
-            first(&mut sql, [cursor], |row| Ok((row.get(0)?, row.get(1)?)))
+            let mut sql = db.prepare_cached("SELECT serial FROM task WHERE id = ?1")?;
+            first(&mut sql, [cursor], |row| row.get(0))
         }
     }
+}
+
+/// The numbers between which all tasks are that were created at these times: the first one, and one more than
+/// the last.
+fn bounds(db: &Connection, filter: &Filter) -> Result<(i64, i64)> {
+    if filter.created_after.is_none() && filter.created_before.is_none() {
+        return Ok((0, i64::MAX));
+    }
+    let mut sql = db.prepare_cached("SELECT unordered_to, serial FROM meta")?;
+    let (unordered_to, newest) =
+        first(&mut sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?.unwrap_or((0, 0));
+    let mut sql =
+        db.prepare_cached("SELECT created_at FROM task WHERE serial >= ?1 ORDER BY serial LIMIT 1")?;
+    // The first number after those in disorder whose task, or the next one, was created so late.
+    let mut reaches = |at: Millis| -> Result<i64> {
+        let (mut low, mut high) = (unordered_to + 1, newest + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let created: Option<i64> = first(&mut sql, [middle], |row| row.get(0))?;
+            if created.is_none_or(|created| created >= signed(at)) { high = middle } else { low = middle + 1 }
+        }
+        Ok(low)
+    };
+    let first = match filter.created_after {
+        // What was created in disorder may match as well.
+        Some(at) => reaches(at.saturating_add(1))?.min(if unordered_to > 0 { 0 } else { i64::MAX }),
+        None => 0,
+    };
+    let last = match filter.created_before {
+        Some(at) => reaches(at)?,
+        None => i64::MAX,
+    };
+    Ok((first, last))
 }
 
 /// The condition that gives a short list of candidates, where the states that are wanted are rare.
@@ -144,20 +177,19 @@ fn few(db: &Connection, filter: &Filter, now: Millis) -> Result<Option<String>> 
         .iter()
         .map(|view| match view {
             View::Running => "SELECT serial FROM running",
-            View::Completed => "SELECT serial FROM task WHERE state = 2",
-            View::Failed => "SELECT serial FROM task WHERE state = 3",
-            _ => "SELECT serial FROM task WHERE state = 4",
+            View::Completed => "SELECT serial FROM status WHERE state = 2",
+            View::Failed => "SELECT serial FROM status WHERE state = 3",
+            _ => "SELECT serial FROM status WHERE state = 4",
         })
         .collect();
     Ok(Some(sources.join(" UNION ")))
 }
 
-/// A place in the list: when a task was created, and its number.
-type At = (i64, i64);
-
 struct Walk<'d> {
     db: &'d Connection,
     names: Dictionary<'d>,
+    /// No task before this one matches.
+    first: i64,
     until: Instant,
 }
 
@@ -167,26 +199,25 @@ impl Walk<'_> {
         &mut self,
         chosen: &Chosen,
         source: &str,
-        before: At,
+        before: i64,
         max: usize,
-    ) -> Result<(Vec<Task>, Option<At>)> {
+    ) -> Result<(Vec<Task>, Option<i64>)> {
         let lanes = chosen.lanes.as_ref().map(|lanes| format!(" AND t.lane IN ({})", numbers(lanes)));
         let sql = format!(
-            "{} WHERE t.serial IN ({source}){} AND {} AND (t.created_at, t.serial) < (?, ?)
-             ORDER BY t.created_at DESC, t.serial DESC",
+            "{} WHERE t.serial IN ({source}){} AND {} AND t.serial < ? ORDER BY t.serial DESC",
             select_task!(""),
             lanes.unwrap_or_default(),
             chosen.condition
         );
         let mut statement = self.db.prepare_cached(&sql)?;
-        let bounds = [Value::Integer(before.0), Value::Integer(before.1)];
+        let bounds = [Value::Integer(before)];
         let mut rows = statement.query(params_from_iter(chosen.values.iter().chain(&bounds)))?;
-        let mut page = Vec::new();
+        let mut page: Vec<Task> = Vec::new();
         while let Some(row) = rows.next()? {
             let task = row::task(row, &mut self.names)?;
             if chosen.is_in(&task) {
                 if page.len() == max {
-                    let cursor = page.last().map(place);
+                    let cursor = page.last().map(|task| task.serial);
                     return Ok((page, cursor));
                 }
                 page.push(task);
@@ -200,43 +231,35 @@ impl Walk<'_> {
         &mut self,
         chosen: &Chosen,
         filter: &Filter,
-        before: At,
+        before: i64,
         max: usize,
-    ) -> Result<(Vec<Task>, Option<At>)> {
+    ) -> Result<(Vec<Task>, Option<i64>)> {
         let sources: Vec<String> = match (&filter.group, &chosen.lanes) {
             (Some(_), None) => vec!["1".into()],
             (Some(_), Some(lanes)) => vec![format!("t.lane IN ({})", numbers(lanes))],
             (None, lanes) => {
-                let all_lanes = match lanes {
+                let lanes = match lanes {
                     Some(lanes) => lanes.clone(),
                     None => self.lanes_with(&filter.views)?,
                 };
-                all_lanes.iter().map(|lane| format!("t.lane = {lane}")).collect()
+                lanes.iter().map(|lane| format!("t.lane = {lane}")).collect()
             }
         };
-        let mut streams: Vec<Source> = sources
-            .into_iter()
-            .map(|lane| Source { lane, before, rows: Vec::new(), is_read: false })
-            .collect();
+        let source = |lane| Source { lane, before, rows: Vec::new(), is_read: false };
+        let mut streams: Vec<Source> = sources.into_iter().map(source).collect();
         let mut page: Vec<Task> = Vec::new();
         let mut seen = before;
         loop {
-            let mut best: Option<usize> = None;
-            for at in 0..streams.len() {
-                self.fill(chosen, &mut streams[at], max)?;
-                let newer = |other: usize| match (streams[at].rows.last(), streams[other].rows.last()) {
-                    (Some(this), Some(that)) => place(this) > place(that),
-                    _ => false,
-                };
-                if !streams[at].rows.is_empty() && best.is_none_or(newer) {
-                    best = Some(at);
-                }
+            let mut best: Option<(i64, usize)> = None;
+            for (at, stream) in streams.iter_mut().enumerate() {
+                self.fill(chosen, stream, max)?;
+                best = best.max(stream.rows.last().map(|task| (task.serial, at)));
             }
-            let Some(task) = best.and_then(|at| streams[at].rows.pop()) else { return Ok((page, None)) };
+            let Some(task) = best.and_then(|(_, at)| streams[at].rows.pop()) else { return Ok((page, None)) };
             if page.len() == max || chosen.searches() && Instant::now() > self.until {
                 return Ok((page, Some(seen)));
             }
-            seen = place(&task);
+            seen = task.serial;
             if chosen.is_in(&task) {
                 page.push(task);
             }
@@ -261,22 +284,19 @@ impl Walk<'_> {
         }
         let chunk = max.clamp(1, 128) + 1;
         let sql = format!(
-            "{} WHERE {} AND {} AND (t.created_at, t.serial) < (?, ?)
-             ORDER BY t.created_at DESC, t.serial DESC LIMIT {chunk}",
+            "{} WHERE {} AND {} AND t.serial < ? AND t.serial >= ? ORDER BY t.serial DESC LIMIT {chunk}",
             select_task!(""),
             source.lane,
             chosen.condition
         );
         let mut statement = self.db.prepare_cached(&sql)?;
-        let bounds = [Value::Integer(source.before.0), Value::Integer(source.before.1)];
+        let bounds = [Value::Integer(source.before), Value::Integer(self.first)];
         let mut rows = statement.query(params_from_iter(chosen.values.iter().chain(&bounds)))?;
         while let Some(row) = rows.next()? {
             source.rows.push(row::task(row, &mut self.names)?);
         }
         source.is_read = source.rows.len() < chunk;
-        if let Some(last) = source.rows.last() {
-            source.before = place(last);
-        }
+        source.before = source.rows.last().map_or(source.before, |last| last.serial);
         source.rows.reverse();
         Ok(())
     }
@@ -285,11 +305,7 @@ impl Walk<'_> {
 /// Part of a merged list: the rows at hand, newest last, and where to go on.
 struct Source {
     lane: String,
-    before: At,
+    before: i64,
     rows: Vec<Task>,
     is_read: bool,
-}
-
-fn place(task: &Task) -> At {
-    (signed(task.status.created_at), task.serial)
 }

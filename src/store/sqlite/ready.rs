@@ -1,5 +1,7 @@
 //! Ready tasks, and the best of each group with its turn.
 //!
+//! Tasks without a group are one of their own, whose best is not written down: most are plain, and ready
+//! without a row that says so (see `stream`).
 //! The order is that of the memory store's lanes (start-time fair queueing with weight one): a lane is claimed
 //! by (rank, turn, place) over the heads of its groups; a new head stands one turn behind the latest claim.
 //! Heads that a transaction has touched are kept here and written once, by `flush_heads`.
@@ -11,7 +13,7 @@ use rusqlite::{Result, params};
 use crate::task::Name;
 
 use super::ledger::Ledger;
-use super::row::first;
+use super::row::{PLAIN, Task, first};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Head {
@@ -46,16 +48,20 @@ pub(super) fn rank_of(priority: i32) -> i64 {
 }
 
 impl Ledger<'_> {
-    pub fn add_ready(
-        &mut self,
-        lane: i64,
-        group: Option<&Name>,
-        priority: i32,
-        place: i64,
-        serial: i64,
-    ) -> Result<()> {
-        let group = group.cloned().unwrap_or_else(ungrouped);
-        let rank = rank_of(priority);
+    pub fn add_ready(&mut self, task: &Task) -> Result<()> {
+        let (lane, place, serial) = (task.lane, task.place, task.serial);
+        let rank = rank_of(task.status.priority);
+        let Some(group) = task.spec.group.clone() else {
+            if !(task.has(PLAIN) && serial > self.lane(lane)?.cursor) {
+                self.sql.add_ready.execute(params![lane, "", rank, place, serial])?;
+            }
+            let lane = self.lane_mut(lane)?;
+            if lane.plain == 0 {
+                lane.plain_turn = lane.turn + 1;
+            }
+            lane.plain += 1;
+            return Ok(());
+        };
         self.sql.add_ready.execute(params![lane, &*group, rank, place, serial])?;
         match self.head(lane, &group)? {
             Some(head) if (head.rank, head.place) < (rank, place) => Ok(()),
@@ -68,10 +74,15 @@ impl Ledger<'_> {
         }
     }
 
-    pub fn drop_ready(&mut self, lane: i64, group: Option<&Name>, priority: i32, place: i64) -> Result<()> {
-        let group = group.cloned().unwrap_or_else(ungrouped);
-        let rank = rank_of(priority);
+    /// Takes a task from `ready`; plain ones are not there.
+    pub fn drop_ready(&mut self, task: &Task) -> Result<()> {
+        let (lane, rank, place) = (task.lane, rank_of(task.status.priority), task.place);
+        let group = task.spec.group.clone().unwrap_or_else(ungrouped);
         self.sql.drop_ready.execute(params![lane, &*group, rank, place])?;
+        if task.spec.group.is_none() {
+            self.lane_mut(lane)?.plain -= 1;
+            return Ok(());
+        }
         match self.head(lane, &group)? {
             Some(head) if (head.rank, head.place) == (rank, place) => {
                 let next = self.best(lane, &group, head.turn)?;
@@ -79,6 +90,21 @@ impl Ledger<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Takes tasks without a group for a claim, as if one after the other; those of `ready` up to a place.
+    pub fn take_plain(&mut self, lane: i64, taken: i64, upto: Option<(i64, i64)>, cursor: i64) -> Result<()> {
+        if let Some((rank, place)) = upto {
+            self.sql.drop_ready_upto.execute(params![lane, "", rank, place])?;
+        }
+        let lane = self.lane_mut(lane)?;
+        lane.cursor = lane.cursor.max(cursor);
+        if taken > 0 {
+            lane.turn = lane.turn.max(lane.plain_turn) + taken - 1;
+            lane.plain_turn = lane.turn + 1;
+            lane.plain -= taken;
+        }
+        Ok(())
     }
 
     /// Takes the heads up to one for a claim: the group's next one moves up, a turn later.

@@ -60,6 +60,7 @@ impl Ledger<'_> {
                 self.file(FILES[file], bytes, -1);
                 self.count(lane, view, -1)?;
                 self.sql.drop_task.execute([serial])?;
+                self.sql.drop_status.execute([serial])?;
                 pruned += 1;
             }
             if found < batch {

@@ -17,6 +17,8 @@ use crate::task::{
 };
 use crate::time::Millis;
 
+use super::numbers::Numbered;
+
 /// It has a unique key.
 pub(super) const KEYED: u8 = 1;
 /// Others may wait for it.
@@ -27,6 +29,9 @@ pub(super) const SUPERSEDED: u8 = 4;
 pub(super) const GIVEN: u8 = 8;
 /// A debounce has replaced its input.
 pub(super) const SLID: u8 = 16;
+/// It was ready when it was pushed, with nothing that could change its turn: after the cursor of its lane it
+/// is ready without a row that says so.
+pub(super) const PLAIN: u8 = 32;
 
 /// A task as the writer works on it.
 #[derive(Clone, Debug)]
@@ -70,63 +75,56 @@ pub(super) trait Names {
 
 /// A row of `select_task!`.
 pub(super) fn task(row: &Row<'_>, names: &mut dyn Names) -> Result<Task> {
-    let (serial, lane, flags) = (row.get(0)?, row.get(2)?, row.get(4)?);
-    let node: Option<i64> = row.get(29)?;
-    let ended = row.get(12)?;
-    let state = match (row.get(3)?, node) {
+    let (serial, lane, flags) = (row.get(0)?, row.get(2)?, row.get(3)?);
+    let node: Option<i64> = row.get(30)?;
+    let state = match (row.get::<_, Option<i64>>(11)?.unwrap_or(0), node) {
         (0, None) => State::Waiting,
         (0, Some(_)) => State::Running,
         (2, _) => State::Completed,
         (3, _) => State::Failed,
         (4, _) => State::Cancelled,
-        (other, _) => return Err(broken(3, format!("there is no state {other}"))),
+        (other, _) => return Err(broken(11, format!("there is no state {other}"))),
     };
-    let priority = row.get(5)?;
-    let run_at = date(row, 6)?;
-    let terms = Terms { flags, priority, retry: row.get(14)?, timeout: limit(row, 15)?, group: row.get(17)? };
-    let mut spec = terms.spec(
-        TaskId::from(row.get_ref(1)?.as_str()?),
-        lane,
-        row.get(18)?,
-        row.get_ref(19)?.as_str_or_null()?,
-        names,
-    )?;
-    // What was given, even if it counts no more.
-    let expires_at = limit(row, 16)?;
-    spec.expires_at = spec.expires_at.or(expires_at);
-    let started_at = limit(row, 30)?;
-    let attempts: Option<String> = row.get(27)?;
+    let pushed: i32 = row.get(4)?;
+    let priority = row.get::<_, Option<i32>>(19)?.unwrap_or(pushed);
+    let created_at = limit(row, 5)?.unwrap_or(0);
+    let terms = Terms { flags, priority, retry: row.get(6)?, timeout: limit(row, 8)?, group: row.get(9)? };
+    let id = TaskId::from(row.get_ref(1)?.as_str()?);
+    let spec = terms.spec(id, lane, row.get(7)?, row.get_ref(10)?.as_str_or_null()?, names)?;
+    let started_at = limit(row, 31)?;
     let status = Status {
         state,
-        cause: match (state, row.get::<_, Option<i64>>(20)?) {
+        cause: match (state, row.get::<_, Option<i64>>(12)?) {
             (State::Running, _) => Some(Cause::Claim),
             (_, cause) => cause.map(cause_of).transpose()?,
         },
         priority,
-        run_at,
-        blockers: row.get(9)?,
-        epoch: row.get::<_, Option<i64>>(28)?.unwrap_or(ended) as u64,
+        run_at: limit(row, 20)?.unwrap_or(created_at),
+        blockers: number(row, 23)?,
+        epoch: row.get::<_, Option<i64>>(29)?.or(row.get(13)?).unwrap_or(0) as u64,
         owner: node.map(|no| names.node(no)).transpose()?,
-        failures: row.get(10)?,
-        losses: row.get(11)?,
-        cancel: row.get(25)?,
+        failures: number(row, 24)?,
+        losses: number(row, 25)?,
+        cancel: row.get(27)?,
         superseded: flags & SUPERSEDED != 0,
-        created_at: date(row, 13)?,
-        first_started_at: limit(row, 21)?.or(started_at),
-        started_at: match started_at {
-            None => limit(row, 22)?,
-            now => now,
-        },
-        finished_at: limit(row, 23)?,
-        output: row.get(26)?,
-        attempts: match attempts {
+        created_at,
+        first_started_at: limit(row, 15)?.or(started_at),
+        started_at: started_at.or(limit(row, 14)?),
+        finished_at: limit(row, 16)?,
+        output: row.get(18)?,
+        attempts: match row.get_ref(28)?.as_str_or_null()? {
             None => Vec::new(),
-            Some(text) => read_attempts(&text)?,
+            Some(text) => read_attempts(text)?,
         },
     };
-    let end_no = row.get(24)?;
-    let (place, wait_no) = (row.get(7)?, row.get(8)?);
+    let place = row.get::<_, Option<i64>>(21)?.unwrap_or(serial);
+    let wait_no = row.get::<_, Option<i64>>(22)?.unwrap_or(serial);
+    let (end_no, expires_at) = (row.get(17)?, limit(row, 26)?);
     Ok(Task { serial, spec: Arc::new(spec), status, lane, place, wait_no, end_no, expires_at, flags, node })
+}
+
+fn number(row: &Row<'_>, at: usize) -> Result<u32> {
+    Ok(row.get::<_, Option<u32>>(at)?.unwrap_or(0))
 }
 
 /// What a spec is made of, besides its texts.
@@ -165,7 +163,7 @@ impl Terms {
             metadata: None,
         };
         if let Some(extra) = extra {
-            let extra: Extra = serde_json::from_str(extra).map_err(|error| broken(19, error))?;
+            let extra: Extra = serde_json::from_str(extra).map_err(|error| broken(10, error))?;
             extra.fill(&mut spec);
         }
         Ok(spec)
@@ -275,7 +273,7 @@ pub(super) fn write_attempts(attempts: &[Attempt]) -> Option<String> {
 }
 
 fn read_attempts(text: &str) -> Result<Vec<Attempt>> {
-    let told: Vec<Told> = serde_json::from_str(text).map_err(|error| broken(27, error))?;
+    let told: Vec<Told> = serde_json::from_str(text).map_err(|error| broken(28, error))?;
     let attempt =
         |(number, at, code, name, message, stack)| Attempt { number, at, code, name, message, stack };
     Ok(told.into_iter().map(attempt).collect())
@@ -307,16 +305,12 @@ fn cause_of(number: i64) -> Result<Cause> {
         .ok()
         .and_then(|number| CAUSES.get(number))
         .copied()
-        .ok_or_else(|| broken(20, format!("there is no cause {number}")))
+        .ok_or_else(|| broken(12, format!("there is no cause {number}")))
 }
 
 /// A number as files keep it: they know no unsigned ones.
 pub(super) fn signed(at: Millis) -> i64 {
     i64::try_from(at).unwrap_or(i64::MAX)
-}
-
-fn date(row: &Row<'_>, at: usize) -> Result<Millis> {
-    row.get::<_, i64>(at).map(|date| date.max(0) as Millis)
 }
 
 pub(super) fn limit(row: &Row<'_>, at: usize) -> Result<Option<Millis>> {
@@ -356,11 +350,11 @@ pub(super) fn all<T>(
 }
 
 /// Texts that many rows share, by number.
-pub(super) struct Shared<T>(HashMap<i64, T>);
+pub(super) struct Shared<T>(HashMap<i64, T, Numbered>);
 
 impl<T> Default for Shared<T> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::default())
     }
 }
 

@@ -7,6 +7,8 @@ CREATE TABLE meta (
   serial INTEGER NOT NULL,            -- the latest number of a task, of a place, of a wait
   end_no INTEGER NOT NULL,            -- the latest end
   amended_to INTEGER NOT NULL,        -- where the latest amendment by filter has stopped
+  created_at INTEGER NOT NULL,        -- of the latest task
+  unordered_to INTEGER NOT NULL,      -- the latest task that was created, by a clock set back, before another one
   waiting INTEGER NOT NULL,           -- tasks that wait, for whatever reason
   completed INTEGER NOT NULL,
   failed INTEGER NOT NULL,
@@ -15,7 +17,7 @@ CREATE TABLE meta (
   failed_bytes INTEGER NOT NULL,
   cancelled_bytes INTEGER NOT NULL
 ) STRICT;
-INSERT INTO meta VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+INSERT INTO meta VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
 -- Tasks of one kind in one queue, with their number in each state that people see.
 CREATE TABLE lane (
@@ -23,6 +25,9 @@ CREATE TABLE lane (
   queue TEXT NOT NULL,
   name TEXT NOT NULL,
   turn INTEGER NOT NULL,              -- of the latest claim, see head
+  plain_turn INTEGER NOT NULL,        -- of the best task without a group
+  plain INTEGER NOT NULL,             -- ready tasks without a group
+  cursor INTEGER NOT NULL,            -- tasks flagged as plain after this one are ready, without a row in ready
   scheduled INTEGER NOT NULL,
   waiting INTEGER NOT NULL,
   blocked INTEGER NOT NULL,
@@ -36,39 +41,47 @@ CREATE TABLE lane (
 -- Retry policies: few, and the same for many tasks.
 CREATE TABLE retry (no INTEGER PRIMARY KEY, policy TEXT NOT NULL UNIQUE) STRICT;
 
+-- What was pushed. Only flags change, and the input where a debounce replaces it.
 CREATE TABLE task (
   serial INTEGER PRIMARY KEY,         -- order of creation
   id TEXT NOT NULL UNIQUE,
   lane INTEGER NOT NULL,
-  state INTEGER NOT NULL,             -- 0 unfinished (see running), 2 completed, 3 failed, 4 cancelled
   flags INTEGER NOT NULL,             -- see row.rs
   priority INTEGER NOT NULL,
-  run_at INTEGER NOT NULL,
-  place INTEGER NOT NULL,             -- order of arrival among its equals
-  wait_no INTEGER NOT NULL,           -- of its present wait for others
-  blockers INTEGER NOT NULL,
-  failures INTEGER NOT NULL,
-  losses INTEGER NOT NULL,
-  epoch INTEGER NOT NULL,             -- the latest claim that has ended
   created_at INTEGER NOT NULL,
   retry INTEGER NOT NULL,
-  timeout INTEGER,
-  expires_at INTEGER,
-  grp TEXT,
   input TEXT NOT NULL,
-  extra TEXT,                         -- what few tasks have, as JSON: see row.rs
+  timeout INTEGER,
+  grp TEXT,
+  extra TEXT                          -- what few tasks have, as JSON: see row.rs
+) STRICT;
+CREATE INDEX task_lane ON task (lane);
+CREATE INDEX task_grp ON task (grp) WHERE grp IS NOT NULL;
+
+-- How far a task has come. One that waits since it was pushed, or runs for the first time, has no row here;
+-- NULL is what such a task has.
+CREATE TABLE status (
+  serial INTEGER PRIMARY KEY,
+  state INTEGER NOT NULL,             -- 0 unfinished (see running), 2 completed, 3 failed, 4 cancelled
   cause INTEGER,
-  first_started_at INTEGER,
+  epoch INTEGER NOT NULL,             -- the latest claim that has ended
   started_at INTEGER,
+  first_started_at INTEGER,
   finished_at INTEGER,
   end_no INTEGER,
-  cancel TEXT,
   output TEXT,
+  priority INTEGER,
+  run_at INTEGER,
+  place INTEGER,                      -- order of arrival among its equals
+  wait_no INTEGER,                    -- of its present wait for others
+  blockers INTEGER,
+  failures INTEGER,
+  losses INTEGER,
+  expires_at INTEGER,
+  cancel TEXT,
   attempts TEXT                       -- failed attempts, as JSON
 ) STRICT;
-CREATE INDEX task_lane ON task (lane, created_at);
-CREATE INDEX task_grp ON task (grp, created_at) WHERE grp IS NOT NULL;
-CREATE INDEX task_end ON task (state, end_no) WHERE state > 1;
+CREATE INDEX status_end ON status (state, end_no) WHERE state > 1;
 
 -- Claims: which of the unfinished tasks run, and where.
 CREATE TABLE running (
@@ -80,7 +93,7 @@ CREATE TABLE running (
 ) STRICT;
 CREATE INDEX running_stop ON running (node) WHERE stop = 1;
 
--- Where waiting tasks stand: ready, timed, or else blocked. A group of '' is none.
+-- Where waiting tasks stand: ready (here, or plain: see lane), timed, or else blocked. A group of '' is none.
 CREATE TABLE ready (
   lane INTEGER NOT NULL,
   grp TEXT NOT NULL,
@@ -90,7 +103,7 @@ CREATE TABLE ready (
   PRIMARY KEY (lane, grp, rank, place)
 ) STRICT, WITHOUT ROWID;
 
--- The best ready task of each group, with its turn: groups of one rank take turns.
+-- The best ready task of each named group, with its turn: groups of one rank take turns.
 CREATE TABLE head (
   lane INTEGER NOT NULL,
   grp TEXT NOT NULL,

@@ -23,10 +23,11 @@ macro_rules! statements {
 macro_rules! select_task {
     ($rest:literal) => {
         concat!(
-            "SELECT t.serial, t.id, t.lane, t.state, t.flags, t.priority, t.run_at, t.place, t.wait_no, t.blockers,",
-            " t.failures, t.losses, t.epoch, t.created_at, t.retry, t.timeout, t.expires_at, t.grp, t.input, t.extra,",
-            " t.cause, t.first_started_at, t.started_at, t.finished_at, t.end_no, t.cancel, t.output, t.attempts,",
-            " r.epoch, r.node, r.started_at FROM task t LEFT JOIN running r ON r.serial = t.serial ",
+            "SELECT t.serial, t.id, t.lane, t.flags, t.priority, t.created_at, t.retry, t.input, t.timeout, t.grp,",
+            " t.extra, s.state, s.cause, s.epoch, s.started_at, s.first_started_at, s.finished_at, s.end_no,",
+            " s.output, s.priority, s.run_at, s.place, s.wait_no, s.blockers, s.failures, s.losses, s.expires_at,",
+            " s.cancel, s.attempts, r.epoch, r.node, r.started_at",
+            " FROM task t LEFT JOIN status s ON s.serial = t.serial LEFT JOIN running r ON r.serial = t.serial ",
             $rest
         )
     };
@@ -39,45 +40,42 @@ statements! {
     rollback: "ROLLBACK",
     data_version: "PRAGMA data_version",
 
-    meta: "SELECT epoch, serial, end_no, amended_to, waiting, completed, failed, cancelled,
+    meta: "SELECT epoch, serial, end_no, amended_to, created_at, unordered_to, waiting, completed, failed, cancelled,
         completed_bytes, failed_bytes, cancelled_bytes FROM meta",
-    set_meta: "UPDATE meta SET epoch = ?1, serial = ?2, end_no = ?3, amended_to = ?4, waiting = ?5, completed = ?6,
-        failed = ?7, cancelled = ?8, completed_bytes = ?9, failed_bytes = ?10, cancelled_bytes = ?11",
+    set_meta: "UPDATE meta SET epoch = ?1, serial = ?2, end_no = ?3, amended_to = ?4, created_at = ?5,
+        unordered_to = ?6, waiting = ?7, completed = ?8, failed = ?9, cancelled = ?10, completed_bytes = ?11,
+        failed_bytes = ?12, cancelled_bytes = ?13",
 
-    lane: "SELECT queue, name, turn, scheduled, waiting, blocked, running, completed, failed, cancelled
+    lane: "SELECT queue, name, turn, plain_turn, plain, cursor, scheduled, waiting, blocked, running, completed, failed, cancelled
         FROM lane WHERE no = ?1",
     lane_no: "SELECT no FROM lane WHERE name = ?1 AND queue = ?2",
     lanes_of: "SELECT no FROM lane WHERE name = ?1",
-    add_lane: "INSERT INTO lane VALUES ((SELECT coalesce(max(no), 0) + 1 FROM lane), ?1, ?2, 0, 0, 0, 0, 0, 0, 0, 0)",
-    set_lane: "UPDATE lane SET turn = ?2, scheduled = ?3, waiting = ?4, blocked = ?5, running = ?6, completed = ?7,
-        failed = ?8, cancelled = ?9 WHERE no = ?1",
+    add_lane: "INSERT INTO lane VALUES ((SELECT coalesce(max(no), 0) + 1 FROM lane), ?1, ?2, 0, 0, 0, ?3, 0, 0, 0, 0, 0, 0, 0)",
+    set_lane: "UPDATE lane SET turn = ?2, plain_turn = ?3, plain = ?4, cursor = ?5, scheduled = ?6, waiting = ?7,
+        blocked = ?8, running = ?9, completed = ?10, failed = ?11, cancelled = ?12 WHERE no = ?1",
     drop_lane: "DELETE FROM lane WHERE no = ?1",
 
     retry: "SELECT policy FROM retry WHERE no = ?1",
     retry_no: "SELECT no FROM retry WHERE policy = ?1",
     add_retry: "INSERT INTO retry (policy) VALUES (?1)",
 
-    add_task: "INSERT INTO task (serial, id, lane, state, flags, priority, run_at, place, wait_no, blockers, failures,
-        losses, epoch, created_at, retry, timeout, expires_at, grp, input, extra)
-        VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?1, ?1, 0, 0, 0, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-        ON CONFLICT (id) DO NOTHING",
+    add_task: "INSERT INTO task VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
     task_by_id: select_task!("WHERE t.id = ?1"),
     task: select_task!("WHERE t.serial = ?1"),
     known: "SELECT serial, input, flags FROM task WHERE id = ?1",
     serial: "SELECT serial FROM task WHERE id = ?1",
-    state: "SELECT serial, state FROM task WHERE id = ?1",
-    set_task: "UPDATE task SET state = ?2, flags = ?3, priority = ?4, run_at = ?5, place = ?6, wait_no = ?7,
-        blockers = ?8, failures = ?9, losses = ?10, epoch = ?11, expires_at = ?12, input = ?13, cause = ?14,
-        first_started_at = ?15, started_at = ?16, finished_at = ?17, end_no = ?18, cancel = ?19, output = ?20,
-        attempts = ?21 WHERE serial = ?1",
-    set_flags: "UPDATE task SET flags = flags | ?2 WHERE serial = ?1",
-    // The common end: nobody asked it to stop, and it has neither key nor dependents.
-    complete: "UPDATE task SET state = 2, cause = ?3, epoch = ?4, started_at = ?5,
-        first_started_at = coalesce(first_started_at, ?5), finished_at = ?6, end_no = ?7, output = ?8,
-        failures = ?9, losses = ?10, expires_at = NULL
-        WHERE serial = ?1 AND id = ?2 AND flags & 7 = 0 AND cancel IS NULL",
-    set_cancel: "UPDATE task SET cancel = ?2 WHERE serial = ?1",
+    state: "SELECT t.serial, coalesce(s.state, 0) FROM task t LEFT JOIN status s ON s.serial = t.serial WHERE t.id = ?1",
+    set_status: "INSERT OR REPLACE INTO status VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+        ?15, ?16, ?17, ?18, ?19)",
+    set_flags: "UPDATE task SET flags = ?2 WHERE serial = ?1",
+    add_flag: "UPDATE task SET flags = flags | ?2 WHERE serial = ?1",
+    set_input: "UPDATE task SET flags = ?2, input = ?3 WHERE serial = ?1",
+    // The common end: a first run that nobody asked to stop, of a task without a key and without dependents.
+    complete: "INSERT INTO status (serial, state, cause, epoch, started_at, first_started_at, finished_at, end_no, output)
+        SELECT serial, 2, ?3, ?4, ?5, ?5, ?6, ?7, ?8 FROM task WHERE serial = ?1 AND id = ?2 AND flags & 7 = 0
+        ON CONFLICT (serial) DO NOTHING",
     drop_task: "DELETE FROM task WHERE serial = ?1",
+    drop_status: "DELETE FROM status WHERE serial = ?1",
 
     run: "INSERT INTO running VALUES (?1, ?2, ?3, ?4, 0)",
     end_run: "DELETE FROM running WHERE serial = ?1 AND epoch = ?2",
@@ -88,12 +86,14 @@ statements! {
     drop_ready_upto: "DELETE FROM ready WHERE lane = ?1 AND grp = ?2 AND (rank, place) <= (?3, ?4)",
     best_ready: "SELECT rank, place, serial FROM ready WHERE lane = ?1 AND grp = ?2 ORDER BY rank, place LIMIT 1",
     next_ready: concat!(
-        "SELECT y.rank, y.place, t.serial, t.id, t.flags, t.priority, t.failures, t.losses, t.retry, t.timeout,",
-        " t.expires_at, t.grp, t.input, t.extra, t.first_started_at",
-        " FROM ready y CROSS JOIN task t ON t.serial = y.serial",
+        "SELECT y.rank, y.place, t.serial, t.id, t.flags, t.priority, t.retry, t.timeout, t.grp, t.input, t.extra,",
+        " s.priority, s.failures, s.losses, s.expires_at, s.first_started_at, s.serial",
+        " FROM ready y CROSS JOIN task t ON t.serial = y.serial LEFT JOIN status s ON s.serial = y.serial",
         " WHERE y.lane = ?1 AND y.grp = ?2 AND (y.rank, y.place) > (?3, ?4)",
         " ORDER BY y.rank, y.place LIMIT ?5"
     ),
+    next_plain: "SELECT serial, id, flags, retry, timeout, input, extra FROM task INDEXED BY task_lane
+        WHERE lane = ?1 AND serial > ?2 AND serial < ?3 ORDER BY serial LIMIT ?4",
     head: "SELECT rank, turn, place, serial FROM head WHERE lane = ?1 AND grp = ?2",
     heads: "SELECT grp, rank, turn, place, serial FROM head WHERE lane = ?1 AND (rank, turn, place) > (?2, ?3, ?4)
         ORDER BY rank, turn, place LIMIT ?5",
@@ -138,6 +138,7 @@ statements! {
     told_dead: "UPDATE node SET declared_dead = 0 WHERE id = ?1 AND declared_dead = 1",
     drop_node: "DELETE FROM node WHERE id = ?1 AND no NOT IN (SELECT node FROM running)",
 
-    ended: "SELECT serial, lane, finished_at, octet_length(input) + coalesce(octet_length(output), 0)
-        FROM task WHERE state = ?1 ORDER BY end_no LIMIT ?2",
+    ended: "SELECT s.serial, t.lane, s.finished_at, octet_length(t.input) + coalesce(octet_length(s.output), 0)
+        FROM status s INDEXED BY status_end CROSS JOIN task t ON t.serial = s.serial
+        WHERE s.state > 1 AND s.state = ?1 ORDER BY s.end_no LIMIT ?2",
 }

@@ -1,6 +1,7 @@
-//! The driver on stores that fail, lose answers, or panic.
+//! The rooms on stores that fail, lose answers, or panic.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -8,14 +9,15 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::engine::{Engine, Host, PushResult, Waiter};
 use crate::error::TaskError;
-use crate::store::faulty::{Fault, Faulty, Plan};
+use crate::store::faulty::{Fault, Faulty, Method, Plan};
 use crate::store::memory::MemoryStore;
-use crate::store::{Push, Retention};
+use crate::store::{Push, Retention, StoreError};
 
 /// A host that runs every task at once and well.
 #[derive(Default)]
-struct Obliging {
+pub(super) struct Obliging {
     engine: Mutex<Option<std::sync::Weak<Engine>>>,
+    pub(super) troubles: Mutex<Vec<StoreError>>,
 }
 
 impl Host for Obliging {
@@ -25,6 +27,7 @@ impl Host for Obliging {
         let now = engine.now();
         let mut core = engine.core();
         core.host_turned(now);
+        self.troubles.lock().unwrap().extend(core.events.take_trouble());
         while let Some(start) = core.next_start() {
             if core.begin_stored(start.slot, start.run, now) {
                 core.ended(start.slot, start.run, ok(), now);
@@ -36,17 +39,25 @@ impl Host for Obliging {
 }
 
 fn engine(plan: Plan) -> Arc<Engine> {
+    engine_on(Faulty::new(Arc::new(MemoryStore::new()), plan), config(4))
+}
+
+/// A started engine on this store, whose tasks all end well at once.
+pub(super) fn engine_on(store: Faulty<MemoryStore>, config: Config) -> Arc<Engine> {
+    engine_and_host(store, config).0
+}
+
+pub(super) fn engine_and_host(store: Faulty<MemoryStore>, config: Config) -> (Arc<Engine>, Arc<Obliging>) {
     let host = Arc::new(Obliging::default());
-    let store = Arc::new(Faulty::new(Arc::new(MemoryStore::new()), plan));
-    let engine = Arc::new(Engine::new(config(4), store, Retention::default(), host.clone()));
+    let engine = Arc::new(Engine::new(config, Arc::new(store), Retention::default(), host.clone()));
     *host.engine.lock().unwrap() = Some(Arc::downgrade(&engine));
     engine.core().add_kind(Kind::new("work"));
     engine.start();
-    engine
+    (engine, host)
 }
 
 /// Pushes tasks, one `Push` each, and waits for the answer.
-async fn push(engine: &Engine, specs: Vec<Spec>) -> Result<Vec<PushResult>, TaskError> {
+pub(super) async fn push(engine: &Engine, specs: Vec<Spec>) -> Result<Vec<PushResult>, TaskError> {
     let (sender, answer) = oneshot::channel();
     let one = |spec| Push::of([spec]);
     let batch = Ok(specs.into_iter().map(one).collect());
@@ -54,13 +65,13 @@ async fn push(engine: &Engine, specs: Vec<Spec>) -> Result<Vec<PushResult>, Task
     answer.await.expect("every batch is answered")
 }
 
-async fn outcome(engine: &Engine, id: &TaskId) -> super::super::Final {
+pub(super) async fn outcome(engine: &Engine, id: &TaskId) -> super::super::Final {
     let (sender, outcome) = oneshot::channel();
     engine.wait(id.clone(), Waiter::Channel(sender));
     outcome.await.expect("every waiter is answered")
 }
 
-fn run<T>(test: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let patient = async { tokio::time::timeout(Duration::from_secs(30), test).await.expect("it hangs") };
     runtime.block_on(patient)
@@ -95,14 +106,20 @@ fn calls_that_fail_or_lose_their_answer_are_made_again() {
 #[test]
 fn a_panic_in_the_store_ends_neither_the_engine_nor_an_answer() {
     run(async {
-        // Calls come in an order that is not fixed: some of these hit a push, some an advance.
-        let plan: Plan = Box::new(|call| {
-            assert!(!matches!(call, 2 | 5), "on purpose: call {call}");
+        let (pushes, steps) = (AtomicU64::new(0), AtomicU64::new(0));
+        let plan = move |method, _| {
+            let fails = match method {
+                Method::Push => pushes.fetch_add(1, Ordering::SeqCst) == 0,
+                Method::Advance => steps.fetch_add(1, Ordering::SeqCst) == 1,
+                _ => false,
+            };
+            assert!(!fails, "on purpose: {method:?}");
             Fault::None
-        });
-        let engine = engine(plan);
+        };
+        let store = Faulty::by_method(Arc::new(MemoryStore::new()), Box::new(plan));
+        let engine = engine_on(store, config(4));
         let first = push(&engine, vec![spec()]).await;
-        assert!(matches!(first, Ok(_) | Err(TaskError::Engine(_))), "{first:?}");
+        assert!(matches!(first, Err(TaskError::Engine(_))), "{first:?}");
         work_through(&engine, 20).await;
         engine.close(100).await;
     });

@@ -1,0 +1,113 @@
+//! The rooms: what an engine does by itself, each a loop with one job.
+//!
+//! - `ticker`: what has a moment is on time; it never waits for the store.
+//! - `pusher`: what came in goes to the store, in order, as one call for all that is at hand.
+//! - `advancer`: settles, claims and hands over; one step under way.
+//! - `beat`: tells that this node lives, and learns what it should know; settles what dead nodes ran.
+//! - `asker`: how tasks stand that somebody waits for and that end elsewhere.
+//! - `retention`: forgets what ended, in small steps.
+//!
+//! Pusher and advancer share one tokio task: where the store answers at once, nothing hops between threads, and
+//! where it does not, both of their calls are under way and can share a commit. The others have tasks of their own.
+//! A call that failed for a passing reason is made again, with growing pauses; all of them may be repeated.
+
+mod advancer;
+mod asker;
+mod beat;
+mod pusher;
+mod retention;
+mod ticker;
+
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use crate::time::Millis;
+
+use super::engine::Shared;
+
+/// What is done under a lock that the host may wait for.
+const PORTION: usize = 64;
+/// First pause after a failure of the store; the next ones are longer.
+const FIRST_PAUSE: Millis = 10;
+/// Longest pause after a failure of the store.
+const MAX_PAUSE: Millis = 1000;
+
+/// Opens all rooms; they are left when the engine is over, whatever they wait for.
+pub(super) fn open(shared: &Arc<Shared>) {
+    let exchange = {
+        let (pusher, advancer) =
+            (keep(shared, "pusher", pusher::run), keep(shared, "advancer", advancer::run));
+        async move {
+            tokio::join!(pusher, advancer);
+        }
+    };
+    spawn(shared, exchange);
+    spawn(shared, keep(shared, "ticker", ticker::run));
+    spawn(shared, keep(shared, "beat", beat::run));
+    spawn(shared, keep(shared, "asker", asker::run));
+    spawn(shared, keep(shared, "retention", retention::run));
+}
+
+fn spawn(shared: &Arc<Shared>, room: impl Future<Output = ()> + Send + 'static) {
+    let shared = shared.clone();
+    super::runtime().spawn(async move {
+        tokio::select! {
+            biased;
+            () = shared.over() => {}
+            () = room => {}
+        }
+    });
+}
+
+/// A panic is a defect, of ours or of a store: what it interrupted is refused or made again, and the room opens
+/// again.
+fn keep<R, F>(
+    shared: &Arc<Shared>,
+    name: &'static str,
+    room: F,
+) -> impl Future<Output = ()> + Send + use<R, F>
+where
+    R: Future<Output = ()> + Send,
+    F: Fn(Arc<Shared>) -> R + Send + 'static,
+{
+    let shared = shared.clone();
+    async move {
+        while AssertUnwindSafe(room(shared.clone())).catch_unwind().await.is_err() {
+            tracing::error!(target: "task::engine", room = name, "a room failed and opens again");
+            sleep(MAX_PAUSE).await;
+        }
+    }
+}
+
+async fn sleep(length: Millis) {
+    tokio::time::sleep(Duration::from_millis(length)).await;
+}
+
+/// Until this moment of the engine's clock, or for ever.
+async fn sleep_until(shared: &Shared, at: Option<Millis>) {
+    match at {
+        Some(at) => {
+            let at = shared.started_at + Duration::from_millis(at);
+            tokio::time::sleep_until(at.into()).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Lets others of the same thread go first.
+async fn give_way() {
+    let mut gave = false;
+    poll_fn(|context| match std::mem::replace(&mut gave, true) {
+        true => Poll::Ready(()),
+        false => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+}

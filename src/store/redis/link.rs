@@ -1,0 +1,262 @@
+//! A connection that is made again whenever it is lost.
+//!
+//! Every new connection first says hello: the server must be one that takes writes and is new enough, and the
+//! namespace hears of a restart or a failover. A call on a connection that fails is not repeated here: whoever
+//! called knows whether it may be.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, Value};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::fault::{breaks, told, wants_script};
+use super::script::{BEAT, Script};
+use super::wire::Items;
+use crate::store::StoreError;
+
+/// Version of the layout of the keys.
+const LAYOUT: i64 = 1;
+
+/// The oldest server that will do.
+const OLDEST: (u32, u32) = (6, 2);
+
+pub(super) struct Link {
+    client: redis::Client,
+    runtime: Handle,
+    /// The one declared key of every script.
+    key: String,
+    patience: Duration,
+    /// For tests: by how much the clock of the namespace is ahead of the server's.
+    ahead: Option<Arc<AtomicU64>>,
+    line: Mutex<Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    /// The connection and its number.
+    open: Option<(u64, MultiplexedConnection)>,
+    made: u64,
+    /// When the latest attempt failed, and why.
+    failed: Option<(Instant, StoreError)>,
+}
+
+/// What the server says about itself.
+struct About {
+    version: (u32, u32),
+    is_replica: bool,
+    run: String,
+}
+
+impl Link {
+    pub fn new(
+        client: redis::Client,
+        prefix: &str,
+        patience: Duration,
+        ahead: Option<Arc<AtomicU64>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            runtime: Handle::current(),
+            key: format!("{prefix}m"),
+            patience,
+            ahead,
+            line: Mutex::default(),
+        })
+    }
+
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// A call of a script, to which its arguments are added.
+    pub fn command(&self, script: &Script, arguments: usize, bytes: usize) -> Cmd {
+        let mut command = Cmd::with_capacity(arguments + 5, bytes + 128);
+        let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.load(Ordering::SeqCst));
+        command.arg("EVALSHA").arg(script.digest()).arg(1).arg(&self.key).arg(ahead);
+        command
+    }
+
+    /// Runs a call to its end, even if nobody waits for the answer any more; it may take `extra` longer.
+    pub async fn run(
+        self: &Arc<Self>,
+        script: &'static Script,
+        command: Cmd,
+        extra: Duration,
+    ) -> Result<Value, StoreError> {
+        let link = self.clone();
+        let call = self.runtime.spawn(async move { link.call(script, &command, extra).await });
+        call.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string().into())))
+    }
+
+    async fn call(&self, script: &Script, command: &Cmd, extra: Duration) -> Result<Value, StoreError> {
+        let (number, mut connection) = self.connection().await?;
+        match self.send(number, &mut connection, command, extra).await? {
+            Err(error) if wants_script(&error) => {
+                self.send(number, &mut connection, &script.load(), extra)
+                    .await?
+                    .map_err(|error| told(&error))?;
+                let again = self.send(number, &mut connection, command, extra).await?;
+                again.map_err(|error| told(&error))
+            }
+            answer => answer.map_err(|error| told(&error)),
+        }
+    }
+
+    /// Sends a command; gives the connection up when it is of no use any more.
+    async fn send(
+        &self,
+        number: u64,
+        connection: &mut MultiplexedConnection,
+        command: &Cmd,
+        extra: Duration,
+    ) -> Result<Result<Value, redis::RedisError>, StoreError> {
+        let limit = self.patience + extra;
+        match timeout(limit, command.query_async::<Value>(connection)).await {
+            Err(_) => {
+                self.give_up(number).await;
+                Err(StoreError::Unreachable(format!("no answer within {} ms", limit.as_millis()).into()))
+            }
+            Ok(Err(error)) if breaks(&error) => {
+                self.give_up(number).await;
+                Ok(Err(error))
+            }
+            Ok(answer) => Ok(answer),
+        }
+    }
+
+    async fn give_up(&self, number: u64) {
+        let mut line = self.line.lock().await;
+        if line.open.as_ref().is_some_and(|(open, _)| *open == number) {
+            line.open = None;
+        }
+    }
+
+    async fn connection(&self) -> Result<(u64, MultiplexedConnection), StoreError> {
+        let began = Instant::now();
+        let mut line = self.line.lock().await;
+        if let Some((number, connection)) = &line.open {
+            return Ok((*number, connection.clone()));
+        }
+        if let Some((failed_at, error)) = &line.failed
+            && *failed_at > began
+        {
+            // Another caller has just found out; trying in turn would make a queue of waits.
+            return Err(error.clone());
+        }
+        let made = match timeout(self.patience, self.connect(false)).await {
+            Ok(made) => made,
+            Err(_) => Err(StoreError::Unreachable("no connection in time".into())),
+        };
+        match made {
+            Ok(connection) => {
+                line.made += 1;
+                line.open = Some((line.made, connection.clone()));
+                Ok((line.made, connection))
+            }
+            Err(error) => {
+                line.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// The first connection, which is stricter: a server that cannot do is an error that does not pass.
+    pub async fn open(&self) -> Result<(), StoreError> {
+        let connect = timeout(self.patience.max(Duration::from_secs(5)), self.connect(true));
+        let connection =
+            connect.await.map_err(|_| StoreError::Unreachable("no connection in time".into()))??;
+        let mut line = self.line.lock().await;
+        line.made += 1;
+        line.open = Some((line.made, connection));
+        Ok(())
+    }
+
+    async fn connect(&self, at_start: bool) -> Result<MultiplexedConnection, StoreError> {
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        let mut connection = connecting.await.map_err(|error| told(&error))?;
+        let about = about(&mut connection).await?;
+        if about.version < OLDEST {
+            let (major, minor) = about.version;
+            return Err(StoreError::Failed(
+                format!(
+                    "the server has version {major}.{minor}; at least {}.{} is needed",
+                    OLDEST.0, OLDEST.1
+                )
+                .into(),
+            ));
+        }
+        if about.is_replica {
+            let what = "the server is a replica, which takes no writes".into();
+            return Err(if at_start { StoreError::Failed(what) } else { StoreError::Unreachable(what) });
+        }
+        if at_start {
+            check_eviction(&mut connection).await?;
+        }
+        self.hello(&mut connection, &about.run).await?;
+        Ok(connection)
+    }
+
+    async fn hello(&self, connection: &mut MultiplexedConnection, run: &str) -> Result<(), StoreError> {
+        let mut command = self.command(&BEAT, 3, 128);
+        command.arg("hello").arg(run).arg(LAYOUT);
+        let mut answer = command.query_async::<Value>(connection).await;
+        if answer.as_ref().is_err_and(wants_script) {
+            BEAT.load().query_async::<Value>(connection).await.map_err(|error| told(&error))?;
+            answer = command.query_async::<Value>(connection).await;
+        }
+        let mut answer = Items::of(answer.map_err(|error| told(&error))?)?;
+        let (found, is_new_run) = (answer.number()?, answer.number()? == 1);
+        if found > LAYOUT {
+            return Err(StoreError::Version { found: found as u32, known: LAYOUT as u32 });
+        }
+        if is_new_run {
+            tracing::warn!("the server was restarted or another one has taken over");
+        }
+        Ok(())
+    }
+}
+
+async fn about(connection: &mut MultiplexedConnection) -> Result<About, StoreError> {
+    let mut text = String::new();
+    for section in ["server", "replication"] {
+        let mut command = redis::cmd("INFO");
+        command.arg(section);
+        let value = command.query_async::<Value>(connection).await.map_err(|error| told(&error))?;
+        text.push_str(&super::wire::text(value)?);
+        text.push('\n');
+    }
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_default().trim()
+    };
+    let mut version = field("redis_version").split('.').map(|part| part.parse().unwrap_or(0));
+    Ok(About {
+        version: (version.next().unwrap_or(0), version.next().unwrap_or(0)),
+        is_replica: field("role") == "slave",
+        run: format!("{}:{}", field("run_id"), field("master_replid")),
+    })
+}
+
+async fn check_eviction(connection: &mut MultiplexedConnection) -> Result<(), StoreError> {
+    let mut command = redis::cmd("CONFIG");
+    command.arg("GET").arg("maxmemory-policy");
+    let answer = command.query_async::<Value>(connection).await;
+    let policy = answer.ok().and_then(|value| Items::of(value).ok()?.map(super::wire::text).ok()?.pop());
+    match policy.as_deref() {
+        Some("noeviction") => Ok(()),
+        Some(other) => Err(StoreError::Failed(
+            format!("maxmemory-policy is {other}: tasks would be lost without a word; set it to noeviction")
+                .into(),
+        )),
+        None => {
+            tracing::warn!("the server does not tell its maxmemory-policy; it has to be noeviction");
+            Ok(())
+        }
+    }
+}

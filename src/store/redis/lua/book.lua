@@ -1,0 +1,429 @@
+-- What every script shares: the clock, the tasks as packed text, and every index over them.
+--
+-- Changes gather in tables and `flush` writes them. Nothing that a caller can get wrong is found out after
+-- the first write: a Lua error does not undo what was written before it.
+--
+-- A serial has 16 digits, so that texts sort like numbers; its first 14 name its chunk of 100 tasks. A task
+-- stands in a sorted set as its place, followed by its serial where the two differ.
+local K = string.sub(KEYS[1], 1, -2)
+local call, pack, unpacked, sub, byte = redis.call, struct.pack, struct.unpack, string.sub, string.byte
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
+
+local WAITING, RUNNING, COMPLETED, FAILED, CANCELLED = 0, 1, 2, 3, 4
+local CLAIM, COMPLETE, FAIL, RELEASE, POISON, CANCEL, SUPERSEDE, BLOCK, EXPIRE, REVIVE =
+  1, 2, 3, 6, 8, 9, 10, 11, 12, 13
+-- Views, in the order in which counts are given; those of ended tasks are their states and three.
+local SCHEDULED, READY, BLOCKED, RUNS = 1, 2, 3, 4
+-- Flags of a task: its key was taken, a debounce changed its input, it has a reason to stop, others wait
+-- for it, it waits for others, it stands among the timed, it has failed attempts, it has an output.
+local TAKEN, SLID, STOPS, AWAITED, AWAITS, TIMED, TRIED, ANSWERED = 1, 2, 4, 8, 16, 32, 64, 128
+
+local HEAD = '>BBBI4I7I6I6'
+local FORM = HEAD .. 'I7I7I6I6I4I6I6I5I4I4I4i4Bc0Bc0I2c0'
+local HEAD_SIZE = 26
+local NEVER = '\0\0\0\0\0\0'
+local NOW = pack('>I6', now)
+
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+-- The same for numbers in a row, which share all but two digits: writing a number is slow.
+local row, row_prefix, endings = nil, nil, {}
+
+local function in_row(number)
+  local last = number % 100
+  if number - last ~= row then
+    row = number - last
+    row_prefix = digits(row / 100)
+  end
+  local ending = endings[last]
+  if not ending then
+    ending = string.format('%02d', last)
+    endings[last] = ending
+  end
+  return row_prefix .. ending
+end
+
+-- Redis takes the arguments from Lua's stack, which holds about 8000.
+local function each(command, key, list)
+  for from = 1, #list, 2000 do
+    call(command, key, unpack(list, from, math.min(from + 1999, #list)))
+  end
+end
+
+local function fetch(key, fields)
+  local values = {}
+  for from = 1, #fields, 1000 do
+    local part = call('HMGET', key, unpack(fields, from, math.min(from + 999, #fields)))
+    for at = 1, #part do
+      values[from + at - 1] = part[at]
+    end
+  end
+  return values
+end
+
+-- Numbers of the namespace and of its lanes, read once and written by `flush`. Places and turns begin where
+-- they have 16 digits, epochs and ends where they have more than two.
+local counters, moved = {}, {}
+
+local function counter(name)
+  if not counters[name] then
+    local first = (name == 'place' or sub(name, 1, 1) == 't') and 1e15 or (name == 'epoch' or name == 'end') and 1000 or 0
+    counters[name] = tonumber(call('HGET', KEYS[1], name) or first)
+  end
+  return counters[name]
+end
+
+local function set_counter(name, value)
+  counters[name], moved[name] = value, true
+  return value
+end
+
+local function count(name, by)
+  return set_counter(name, counter(name) + by)
+end
+
+-- Sums that are only ever added to: written with HINCRBY, never read here.
+local sums = { n = {}, rk = {}, rg = {} }
+
+local function add(map, key, by)
+  map[key] = (map[key] or 0) + by
+end
+
+-- Which chunks hold tasks of a kind of list, and how many.
+local marks = {}
+
+local function mark(list, serial, by)
+  local chunks = marks[list]
+  if not chunks then
+    chunks = {}
+    marks[list] = chunks
+  end
+  add(chunks, sub(serial, 1, 14), by)
+end
+
+-- The same for one task after the other, where neighbours mostly share a chunk.
+local function marker(list, by)
+  local chunk, size = nil, 0
+  local function finish()
+    if size > 0 then
+      mark(list, chunk, by * size)
+    end
+    size = 0
+  end
+  local function one(serial)
+    local next_chunk = sub(serial, 1, 14)
+    if next_chunk ~= chunk then
+      finish()
+      chunk = next_chunk
+    end
+    size = size + 1
+  end
+  return one, finish
+end
+
+local function tally(lane, view, serial, by)
+  add(sums.n, lane .. ':' .. view, by)
+  mark('v' .. view, serial, by)
+end
+
+-- Sorted sets: by key and member the new score, or false.
+local ranked = {}
+
+local function rank(key, member, score)
+  local members = ranked[key]
+  if not members then
+    members = {}
+    ranked[key] = members
+  end
+  members[member] = score
+end
+
+-- Fields of hashes: by key and field the new value, or false.
+local fields = {}
+
+local function put(key, field, value)
+  local values = fields[key]
+  if not values then
+    values = {}
+    fields[key] = values
+  end
+  values[field] = value
+end
+
+local function look(key, field)
+  local values = fields[key]
+  if values and values[field] ~= nil then
+    return values[field]
+  end
+  return call('HGET', K .. key, field)
+end
+
+-- Tasks: as packed text, and those that a script looks into as tables.
+local raws, tasks = {}, {}
+
+local function prefetch(serials)
+  local wanted = {}
+  for _, serial in ipairs(serials) do
+    if raws[serial] == nil then
+      wanted[#wanted + 1] = serial
+    end
+  end
+  local found = fetch(K .. 't', wanted)
+  for at, serial in ipairs(wanted) do
+    raws[serial] = found[at]
+  end
+end
+
+local function load(serial)
+  local task = tasks[serial]
+  if task then
+    return task
+  end
+  local raw = raws[serial]
+  if raw == nil then
+    raw = call('HGET', K .. 't', serial)
+  end
+  if not raw then
+    return nil
+  end
+  local t = { serial = serial }
+  t.state, t.cause, t.flags, t.owner, t.epoch, t.started, t.first, t.place, t.wait, t.created, t.run_at, t.lane,
+    t.finished, t.expires, t.bytes, t.failures, t.losses, t.blockers, t.priority, t.id, t.group, t.key =
+    unpacked(FORM, raw)
+  tasks[serial] = t
+  return t
+end
+
+local function packed(t)
+  return pack(FORM, t.state, t.cause, t.flags, t.owner, t.epoch, t.started, t.first, t.place, t.wait, t.created,
+    t.run_at, t.lane, t.finished, t.expires, t.bytes, t.failures, t.losses, t.blockers, t.priority,
+    #t.id, t.id, #t.group, t.group, #t.key, t.key)
+end
+
+local function has(t, flag)
+  return bit.band(t.flags, flag) ~= 0
+end
+
+local function flag(t, which, on)
+  t.flags = on and bit.bor(t.flags, which) or bit.band(t.flags, bit.bnot(which))
+end
+
+local function change(t)
+  t.changed = true
+end
+
+local function find(id)
+  return look('ids', id)
+end
+
+local function member(t)
+  local place = digits(t.place)
+  return place == t.serial and place or place .. t.serial
+end
+
+local function backlog(lane, group)
+  return K .. 'b:' .. lane .. ':' .. group
+end
+
+-- What a lane is: its kind, its queue and the name of its kind.
+local lanes = {}
+
+local function lane_of(lane)
+  if not lanes[lane] then
+    local kind, queue, name = unpacked('>I4Bc0Bc0', call('HGET', K .. 'ln', lane))
+    lanes[lane] = { kind = digits(kind), queue = queue, name = name }
+  end
+  return lanes[lane]
+end
+
+-- The best task of each group of a lane, and only that one, stands in the lane's order: by priority, then by
+-- the turn of its group, then by place. A new head stands one turn behind the lane's latest claim; a task
+-- that takes the place of the head takes over its turn.
+local touched = {}
+
+local function refresh(lane, group)
+  local order, heads = K .. 'o:' .. lane, K .. 'h:' .. lane
+  local best = call('ZRANGE', backlog(lane, group), 0, 0, 'WITHSCORES')
+  local old = call('HGET', heads, group)
+  if not best[1] then
+    if old then
+      call('ZREM', order, old)
+      call('HDEL', heads, group)
+    end
+    return
+  end
+  local turn = old and sub(old, 1, 16) or digits(counter('t' .. lane) + 1)
+  local new = turn .. best[1] .. ':' .. group
+  if old and old ~= new then
+    call('ZREM', order, old)
+  end
+  if old ~= new then
+    call('HSET', heads, group, new)
+  end
+  call('ZADD', order, best[2], new)
+end
+
+local function touch(lane, group)
+  local groups = touched[lane]
+  if not groups then
+    groups = {}
+    touched[lane] = groups
+  end
+  groups[group] = true
+end
+
+local function flush_tasks()
+  for serial, t in pairs(tasks) do
+    if t.gone then
+      put('t', serial, false)
+    elseif t.changed then
+      put('t', serial, packed(t))
+    end
+  end
+  tasks, raws = {}, {}
+end
+
+local function flush_fields()
+  for key, values in pairs(fields) do
+    local set, gone = {}, {}
+    for field, value in pairs(values) do
+      if value then
+        set[#set + 1], set[#set + 2] = field, value
+      else
+        gone[#gone + 1] = field
+      end
+    end
+    each('HDEL', K .. key, gone)
+    each('HSET', K .. key, set)
+  end
+  fields = {}
+end
+
+local function flush_ranked()
+  for key, members in pairs(ranked) do
+    local set, gone = {}, {}
+    for name, score in pairs(members) do
+      if score then
+        set[#set + 1], set[#set + 2] = score, name
+      else
+        gone[#gone + 1] = name
+      end
+    end
+    each('ZREM', key, gone)
+    each('ZADD', key, set)
+  end
+  ranked = {}
+  for lane, groups in pairs(touched) do
+    for group in pairs(groups) do
+      refresh(lane, group)
+    end
+  end
+  touched = {}
+end
+
+local function flush_marks()
+  for list, chunks in pairs(marks) do
+    for chunk, by in pairs(chunks) do
+      if by ~= 0 then
+        local left = call('HINCRBY', K .. 'j:' .. list, chunk, by)
+        if left == 0 then
+          call('HDEL', K .. 'j:' .. list, chunk)
+          call('ZREM', K .. 'i:' .. list, chunk)
+        elseif left == by then
+          call('ZADD', K .. 'i:' .. list, chunk, chunk)
+        end
+      end
+    end
+  end
+  marks = {}
+end
+
+local function flush()
+  flush_tasks()
+  flush_fields()
+  flush_ranked()
+  flush_marks()
+  for key, map in pairs(sums) do
+    for field, by in pairs(map) do
+      if by ~= 0 and call('HINCRBY', K .. key, field, by) == 0 then
+        call('HDEL', K .. key, field)
+      end
+    end
+    sums[key] = {}
+  end
+  local set = {}
+  for name in pairs(moved) do
+    set[#set + 1], set[#set + 2] = name, digits(counters[name])
+  end
+  each('HSET', KEYS[1], set)
+  moved = {}
+end
+
+-- Puts a waiting task where it belongs.
+local function place(t)
+  local view = READY
+  flag(t, TIMED, false)
+  if t.blockers > 0 then
+    view = BLOCKED
+  elseif t.run_at > now then
+    view = SCHEDULED
+    flag(t, TIMED, true)
+    rank(K .. 'timed', member(t), t.run_at)
+  else
+    rank(backlog(t.lane, t.group), member(t), -t.priority)
+    touch(t.lane, t.group)
+  end
+  tally(t.lane, view, t.serial, 1)
+  count('w', 1)
+  if t.expires > 0 then
+    rank(K .. 'x', t.serial, t.expires)
+  end
+  change(t)
+end
+
+-- Takes a waiting task from where it stands.
+local function unplace(t)
+  local view = READY
+  if t.blockers > 0 then
+    view = BLOCKED
+  elseif has(t, TIMED) then
+    view = SCHEDULED
+    rank(K .. 'timed', member(t), false)
+  else
+    rank(backlog(t.lane, t.group), member(t), false)
+    touch(t.lane, t.group)
+  end
+  tally(t.lane, view, t.serial, -1)
+  count('w', -1)
+  if t.expires > 0 then
+    rank(K .. 'x', t.serial, false)
+  end
+  change(t)
+end
+
+local function stop_for(t, reason)
+  flag(t, STOPS, true)
+  put('why', t.serial, reason)
+  change(t)
+end
+
+-- Failed attempts are frames: when, its number, and what the caller says about it; the newest 20 are kept.
+local function note(t, number, text)
+  local kept = has(t, TRIED) and look('at', t.serial) or ''
+  local frames, at = 0, 1
+  local first
+  while at <= #kept do
+    local size = unpacked('>I4', kept, at + 10)
+    at = at + 14 + size
+    first = first or at
+    frames = frames + 1
+  end
+  if frames >= 20 then
+    kept = sub(kept, first)
+  end
+  put('at', t.serial, kept .. pack('>I6I4I4', now, number, #text) .. text)
+  flag(t, TRIED, true)
+end

@@ -1,0 +1,39 @@
+-- cells: compare-and-set of a small value, reading one, and those that are due.
+-- ARGV: the clock; what is asked for; then its arguments.
+local answers = {}
+
+-- ARGV: key, old (a flag and the value), new (the same), its date and one
+function answers.swap()
+  local key = ARGV[3]
+  local old, new = ARGV[4] == '1' and ARGV[5], ARGV[6] == '1' and ARGV[7]
+  if not holds(key, old) then
+    local there, due = cell_of(key)
+    return there and { 0, there, due } or { 0 }
+  end
+  call('UNLINK', K .. 'scratch')
+  set_cell(key, new, tonumber(ARGV[8]))
+  flush()
+  redis.pcall('PUBLISH', K .. 'wake', '')
+  return { 1 }
+end
+
+function answers.read()
+  local there, due = cell_of(ARGV[3])
+  return there and { there, due } or {}
+end
+
+-- ARGV: max
+function answers.due()
+  local max, due = tonumber(ARGV[3]), {}
+  local dated = call('ZRANGE', K .. 'due', 0, max, 'WITHSCORES')
+  for at = 1, #dated, 2 do
+    local date = tonumber(dated[at + 1])
+    if date > now or #due == max then
+      return { due, date }
+    end
+    due[#due + 1] = { dated[at], cell_of(dated[at]), date }
+  end
+  return { due, -1 }
+end
+
+return answers[ARGV[2]]()

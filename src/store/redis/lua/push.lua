@@ -1,0 +1,176 @@
+-- push: adds tasks, each push all or nothing.
+-- ARGV: the clock; the lanes; then for every push its size, its bound, its guard, and its specs.
+local at = 1
+
+local function arg()
+  at = at + 1
+  return ARGV[at]
+end
+
+for number = 1, tonumber(arg()) do
+  wanted[number] = { arg(), arg() }
+end
+
+-- What specs that begin alike have in common: the first ten bytes of `meta` say when and in which lane.
+local function alike(head)
+  local _, when, time, number = unpacked(META, head)
+  local run_at = now
+  if when == AFTER then
+    run_at = math.min(now + time, 2 ^ 48 - 1)
+  elseif when ~= AT_ONCE then
+    run_at = time
+  end
+  local lane = lane_for(number)
+  local common = { lane = lane, run_at = run_at, timed = run_at > now, size = 0, groups = {} }
+  common.flags = '\0\0' .. string.char(common.timed and TIMED or 0) .. string.rep('\0', HEAD_SIZE - 3)
+  common.dates = NOW .. pack('>I6I4', run_at, lane)
+  common.mark, common.marked = marker('l' .. lane, 1)
+  common.show, common.shown = marker('v' .. (common.timed and SCHEDULED or READY), 1)
+  return common
+end
+
+-- Where a ready task goes: scores and serials of its group's backlog.
+local function queue_of(common, group)
+  local queue = common.groups[group]
+  if not queue then
+    queue = {}
+    common.groups[group] = queue
+    touch(common.lane, group)
+  end
+  return queue
+end
+
+-- Tasks that nothing can refuse and that stand for no other: most pushes.
+local function add_plain(size)
+  local ids, metas, texts = {}, {}, {}
+  for n = 1, size do
+    local meta = ARGV[at + 1]
+    metas[n], texts[n] = meta, ARGV[at + 2]
+    at = at + 2
+    ids[n] = sub(meta, 45, 44 + byte(meta, 44))
+  end
+  local serials = fetch(K .. 'ids', ids)
+  local first, made, heads, scores = counter('place'), 0, {}, {}
+  local seen, by_id, by_serial, specs = {}, {}, {}, {}
+  local mark_all, marked_all = marker('a', 1)
+  for n = 1, size do
+    local id, meta = ids[n], metas[n]
+    if not serials[n] and not seen[id] then
+      made = made + 1
+      local number = first + made
+      local serial = in_row(number)
+      local head = sub(meta, 1, 10)
+      local common = heads[head]
+      if not common then
+        common = alike(head)
+        heads[head] = common
+      end
+      local place_no = pack('>I7', number)
+      local length = byte(meta, 44)
+      local group_length = byte(meta, 45 + length)
+      local group = group_length > 0 and sub(meta, 46 + length, 45 + length + group_length) or ''
+      seen[id] = true
+      by_id[2 * made - 1], by_id[2 * made] = id, serial
+      specs[2 * made - 1], specs[2 * made] = serial, texts[n]
+      by_serial[2 * made - 1] = serial
+      by_serial[2 * made] = common.flags .. place_no .. place_no .. common.dates .. sub(meta, 11)
+      if common.timed then
+        rank(K .. 'timed', serial, common.run_at)
+      else
+        local priority = sub(meta, 40, 43)
+        local score = scores[priority]
+        if not score then
+          score = digits(-unpacked('>i4', priority))
+          scores[priority] = score
+        end
+        local queue = queue_of(common, group)
+        queue[#queue + 1], queue[#queue + 2] = score, serial
+      end
+      common.size = common.size + 1
+      common.mark(serial)
+      common.show(serial)
+      mark_all(serial)
+      if group ~= '' then
+        mark('g' .. group, serial, 1)
+      end
+      if sub(meta, 17, 22) ~= NEVER then
+        rank(K .. 'x', serial, unpacked('>I6', meta, 17))
+      end
+    end
+  end
+  each('HSET', K .. 'ids', by_id)
+  each('HSET', K .. 'spec', specs)
+  each('HSET', K .. 't', by_serial)
+  marked_all()
+  for _, common in pairs(heads) do
+    for group, queue in pairs(common.groups) do
+      each('ZADD', backlog(common.lane, group), queue)
+    end
+    common.marked()
+    common.shown()
+    add(sums.n, common.lane .. ':' .. (common.timed and SCHEDULED or READY), common.size)
+  end
+  count('place', made)
+  count('w', made)
+  flush()
+  return 1
+end
+
+local function add(size, bound, guard)
+  local specs = {}
+  for n = 1, size do
+    specs[n] = spec_of(arg(), arg())
+  end
+  if guard and not holds(guard.key, guard.old) then
+    return { 'moved' }
+  end
+  local plan = plan_of(specs)
+  if plan.refusal then
+    return plan.refusal
+  end
+  for _, s in pairs(plan.fresh) do
+    for _, id in ipairs(s.ids) do
+      id = plan.found[id] or id
+      if not plan.fresh[id] and not find(id) then
+        return { 'unknown', id }
+      end
+    end
+  end
+  if bound and plan.growth > 0 and counter('w') + plan.growth > bound then
+    return { 'full', counter('w'), bound }
+  end
+  resolve(specs, plan)
+  local path = any_waits(specs) and circle(specs)
+  if path then
+    return { 'circle', path }
+  end
+  if guard then
+    set_cell(guard.key, guard.new, guard.due)
+  end
+  local pushed = add_all(specs)
+  flush()
+  cascade(1000, {})
+  flush()
+  return pushed
+end
+
+local answers = {}
+for n = 1, tonumber(arg()) do
+  local size, bound = tonumber(arg()), tonumber(arg())
+  local is_plain = arg() == '1'
+  local guard
+  if arg() == '1' then
+    guard = { key = arg() }
+    local has_old, old = arg() == '1', arg()
+    local has_new, new = arg() == '1', arg()
+    guard.old, guard.new, guard.due = has_old and old, has_new and new, tonumber(arg())
+  end
+  if is_plain and not (bound and counter('w') + size > bound) then
+    answers[n] = add_plain(size)
+  else
+    answers[n] = add(size, bound, guard)
+    tasks, raws = {}, {}
+  end
+end
+redis.pcall('PUBLISH', K .. 'wake', '')
+return answers

@@ -1,0 +1,193 @@
+//! The Redis store: any number of nodes on a Redis 6.2 or later, or a Valkey.
+//!
+//! Layout: `script` names the scripts of `lua`, in which every decision that nodes race for is taken; `codec`
+//! and `wire` say how specs, records and answers look; `link` keeps a connection, `push` sends what is pushed
+//! together, and the other files are the methods of the trait.
+//!
+//! What holds:
+//! - Every method that changes something is one script (a filter or a large prune: one script a step), which
+//!   looks at everything that a caller can get wrong before it writes. The server runs scripts one at a time.
+//! - All keys begin with the namespace as their one hash tag; names are never part of a key where they could be
+//!   taken for something else. Inputs and outputs are not looked into.
+//! - Dates are the server's clock. Whole milliseconds up to 2^48 are kept; later ones become that.
+//! - Where memory has run out, pushes are refused (`StoreError::Full`) and everything else goes on: every other
+//!   script begins by giving something back, and a server refuses a script only at its first write.
+//! - An epoch is drawn from one counter of the namespace. A restart or a failover may lose the newest writes,
+//!   and with them draws: every new connection compares the server's run with the one that is noted, and where
+//!   it differs skips a thousand million epochs. So no epoch is drawn twice, and what was claimed in the lost
+//!   part settles as stale, or, if the task is running under that very epoch on the new server too, counts.
+//!   What was acknowledged in the lost part is gone; this store cannot bring it back.
+//! - Where nobody has beaten for half a lease (a pause of the server, a failover) nobody is dead for a lease.
+//! - The last answer to every node is kept for some leases, so that a repeated `advance` is answered again. It
+//!   leaves out claims that the node has lost since.
+//!
+//! What does not: names and ids of more than 255 bytes are an error here. A page of a list may be short and
+//! still have a cursor, when a second of looking was not enough. `amend` by more than 1000 ids, other than
+//! `Retry`, is several steps.
+
+mod advance;
+mod cells;
+mod codec;
+mod fault;
+mod link;
+mod nodes;
+mod operating;
+mod options;
+mod push;
+mod reading;
+mod script;
+mod wake;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use super::{
+    Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
+    Query, Refusal, Retention, Store, StoreError, Swap, Target, Turn,
+};
+use crate::task::{Claimed, Name, TaskId};
+use crate::time::Millis;
+
+pub use options::RedisOptions;
+
+use link::Link;
+use operating::Round;
+use push::Pusher;
+use wake::Wake;
+
+/// Tasks on a Redis server, shared by all processes that use the same namespace.
+pub struct RedisStore {
+    data: Arc<Link>,
+    /// Apart from the data, so that a beat never stands behind a long call of this process.
+    beat: Arc<Link>,
+    pusher: Arc<Pusher>,
+    wake: Arc<Wake>,
+    round: Round,
+    lease: Millis,
+}
+
+impl RedisStore {
+    /// Says what is wrong with an address, without a look at the server.
+    pub fn check(url: &str) -> Result<(), StoreError> {
+        RedisOptions::default().client(url).map(drop)
+    }
+
+    /// Opens the namespace on the server at `url` (`redis://`, `rediss://`, `redis+unix://`), within a tokio
+    /// runtime. Refused are servers before 6.2, replicas, and those that may evict keys.
+    pub async fn connect(url: &str, options: RedisOptions) -> Result<Self, StoreError> {
+        Self::open(url, options, None).await
+    }
+
+    /// The same with a clock that is `ahead` ms ahead of the server's; for tests, which cannot wait for hours.
+    pub async fn with_clock(
+        url: &str,
+        options: RedisOptions,
+        ahead: Arc<AtomicU64>,
+    ) -> Result<Self, StoreError> {
+        Self::open(url, options, Some(ahead)).await
+    }
+
+    async fn open(
+        url: &str,
+        options: RedisOptions,
+        ahead: Option<Arc<AtomicU64>>,
+    ) -> Result<Self, StoreError> {
+        options.check()?;
+        let (client, prefix) = (options.client(url)?, options.prefix());
+        let patience = Duration::from_millis(options.timeout);
+        let data = Link::new(client.clone(), &prefix, patience, ahead.clone());
+        let beat = Link::new(client.clone(), &prefix, patience, ahead);
+        data.open().await?;
+        let wake = Arc::new(Wake::new(client, &prefix));
+        let pusher = Pusher::new(data.clone(), wake.clone());
+        Ok(Self { data, beat, pusher, wake, round: Round::default(), lease: options.lease })
+    }
+}
+
+impl std::fmt::Debug for RedisStore {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("RedisStore").field("lease", &self.lease).finish_non_exhaustive()
+    }
+}
+
+impl Store for RedisStore {
+    fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
+        Box::pin(async move { self.pusher.push(pushes).await })
+    }
+
+    fn advance(&self, step: Arc<Advance>) -> Answer<'_, Arc<Turn>> {
+        Box::pin(async move {
+            let turn = advance::advance(&self.data, &step, self.lease).await?;
+            if !turn.settled.is_empty() || !turn.ended.is_empty() {
+                self.wake.tell();
+            }
+            Ok(turn)
+        })
+    }
+
+    fn orphans(&self, nodes: Vec<NodeId>, max: usize) -> Answer<'_, Vec<Claimed>> {
+        Box::pin(async move { nodes::orphans(&self.data, &nodes, max).await })
+    }
+
+    fn due(&self, max: usize) -> Answer<'_, Due> {
+        Box::pin(cells::due(&self.data, max))
+    }
+
+    fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
+        Box::pin(async move {
+            let amended = operating::amend(&self.data, &self.round, &target, &change).await;
+            self.wake.tell();
+            amended
+        })
+    }
+
+    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
+        Box::pin(async move { reading::get(&self.data, &ids).await })
+    }
+
+    fn list(&self, query: Query) -> Answer<'_, Page> {
+        Box::pin(async move { reading::list(&self.data, &query).await })
+    }
+
+    fn counts(&self, queue: Option<Name>) -> Answer<'_, Counts> {
+        Box::pin(async move { reading::counts(&self.data, queue.as_deref()).await })
+    }
+
+    fn prune(&self, limits: Retention, max: usize) -> Answer<'_, usize> {
+        Box::pin(async move { operating::prune(&self.data, &limits, max).await })
+    }
+
+    fn swap(&self, swap: Swap) -> Answer<'_, Result<(), Option<Cell>>> {
+        Box::pin(async move {
+            let swapped = cells::swap(&self.data, &swap).await;
+            self.wake.tell();
+            swapped
+        })
+    }
+
+    fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
+        Box::pin(async move { cells::read(&self.data, &key).await })
+    }
+
+    fn changed(&self) -> Answer<'_, ()> {
+        let next = self.wake.next(self.data.runtime());
+        Box::pin(async move {
+            next.await;
+            Ok(())
+        })
+    }
+
+    fn pulse(&self, node: NodeId) -> Answer<'_, Pulse> {
+        Box::pin(async move { nodes::pulse(&self.beat, &node, self.lease).await })
+    }
+
+    fn leave(&self, node: NodeId) -> Answer<'_, ()> {
+        Box::pin(async move { nodes::leave(&self.beat, &node).await })
+    }
+
+    fn nodes(&self) -> Answer<'_, Vec<Node>> {
+        Box::pin(nodes::nodes(&self.beat))
+    }
+}

@@ -1,0 +1,40 @@
+//! The scripts: each file of `lua` is a part, a script is its parts one after the other.
+
+use std::sync::LazyLock;
+
+/// A script and the name that the server knows it by.
+pub(super) struct Script {
+    code: &'static str,
+    digest: LazyLock<String>,
+}
+
+macro_rules! script {
+    ($name:ident: $($part:literal),*) => {
+        pub(super) static $name: Script = {
+            const CODE: &str = concat!($(include_str!(concat!("lua/", $part, ".lua"))),*);
+            Script { code: CODE, digest: LazyLock::new(|| redis::Script::new(CODE).get_hash().to_owned()) }
+        };
+    };
+}
+
+script!(PUSH: "book", "ends", "admit", "swap", "push");
+script!(ADVANCE: "book", "ends", "admit", "nodes", "claim", "advance");
+script!(AMEND: "book", "ends", "amend");
+script!(PRUNE: "book", "ends", "prune");
+script!(CELLS: "book", "swap", "cells");
+script!(BEAT: "book", "nodes", "beat");
+script!(READ: "book", "read");
+
+impl Script {
+    /// The digest of its text.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// A command that makes the server know it.
+    pub fn load(&self) -> redis::Cmd {
+        let mut command = redis::cmd("SCRIPT");
+        command.arg("LOAD").arg(self.code);
+        command
+    }
+}

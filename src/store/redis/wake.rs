@@ -1,0 +1,67 @@
+//! Hears of changes that other processes make: a hint, which may come late or never.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// Wait between two attempts to listen.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The channel of a namespace, and who waits for a word on it.
+pub(super) struct Wake {
+    client: redis::Client,
+    channel: String,
+    heard: Arc<Notify>,
+    listener: OnceLock<JoinHandle<()>>,
+}
+
+impl Wake {
+    pub fn new(client: redis::Client, prefix: &str) -> Self {
+        Self { client, channel: format!("{prefix}wake"), heard: Arc::default(), listener: OnceLock::new() }
+    }
+
+    /// Something was done by this process.
+    pub fn tell(&self) {
+        self.heard.notify_waiters();
+    }
+
+    /// Resolves at the next word; registered before it is awaited, so that nothing in between is missed.
+    pub fn next(&self, runtime: &tokio::runtime::Handle) -> impl Future<Output = ()> + Send + use<> {
+        self.listener.get_or_init(|| {
+            let (client, channel, heard) = (self.client.clone(), self.channel.clone(), self.heard.clone());
+            runtime.spawn(async move {
+                loop {
+                    let _ = listen(&client, &channel, &heard).await;
+                    // Whatever was said in between was missed.
+                    heard.notify_waiters();
+                    tokio::time::sleep(PAUSE).await;
+                }
+            })
+        });
+        let mut wake = Box::pin(self.heard.clone().notified_owned());
+        wake.as_mut().enable();
+        wake
+    }
+}
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        if let Some(listener) = self.listener.get() {
+            listener.abort();
+        }
+    }
+}
+
+async fn listen(client: &redis::Client, channel: &str, heard: &Notify) -> redis::RedisResult<()> {
+    let mut connection = client.get_async_pubsub().await?;
+    connection.subscribe(channel).await?;
+    heard.notify_waiters();
+    let mut messages = connection.on_message();
+    while messages.next().await.is_some() {
+        heard.notify_waiters();
+    }
+    Ok(())
+}
