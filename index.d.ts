@@ -204,9 +204,11 @@ export interface TaskAttempt {
 
 /** An executor that works on a store. */
 export interface NodeInfo {
+  /** New at every start of an executor. */
   readonly id: string
   /** The machine it is on. */
   readonly host: string
+  /** Its process there. */
   readonly pid: number
   /** Tasks that it runs or has claimed ahead. */
   readonly running: number

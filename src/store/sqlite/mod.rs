@@ -308,7 +308,10 @@ impl TaskFile {
 impl Store for SqliteStore {
     fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
         let weight = pushes.iter().map(|push| push.specs.len()).sum();
-        self.write(weight, move |desk| pushes.iter().map(|push| desk.ledger.push(push)).collect())
+        self.write(weight, move |desk| {
+            desk.has_news = true;
+            pushes.iter().map(|push| desk.ledger.push(push)).collect()
+        })
     }
 
     fn advance(&self, step: Arc<Advance>) -> Answer<'_, Arc<Turn>> {
@@ -331,7 +334,10 @@ impl Store for SqliteStore {
     }
 
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
-        self.write(STEP, move |desk| desk.ledger.amend(&target, &change))
+        self.write(STEP, move |desk| {
+            desk.has_news = true;
+            desk.ledger.amend(&target, &change)
+        })
     }
 
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
@@ -357,7 +363,10 @@ impl Store for SqliteStore {
     }
 
     fn swap(&self, swap: Swap) -> Answer<'_, Result<(), Option<Cell>>> {
-        self.write(1, move |desk| desk.ledger.swap(&swap))
+        self.write(1, move |desk| {
+            desk.has_news = true;
+            desk.ledger.swap(&swap)
+        })
     }
 
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {

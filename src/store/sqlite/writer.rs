@@ -40,6 +40,8 @@ pub(super) struct Desk<'c> {
     turns: HashMap<NodeId, (u64, Arc<Turn>)>,
     /// Of the transaction under way.
     fresh: Vec<(NodeId, u64, Arc<Turn>)>,
+    /// The transaction under way has done something that others may wait for.
+    pub has_news: bool,
     /// The last node of this process has left: the file should be whole without its log.
     pub is_leaving: bool,
     /// Others have written between the latest two transactions.
@@ -58,6 +60,7 @@ impl Desk<'_> {
             return Ok(turn.clone());
         }
         let turn = Arc::new(self.ledger.advance(step, &mut self.runs)?);
+        self.has_news |= !turn.settled.is_empty() || !turn.ended.is_empty();
         self.fresh.push((step.node.clone(), step.turn_no, turn.clone()));
         Ok(turn)
     }
@@ -75,6 +78,7 @@ impl Desk<'_> {
 
     fn roll_back(&mut self) {
         self.fresh.clear();
+        self.has_news = false;
         self.runs = Runs::default();
         self.ledger.roll_back();
     }
@@ -193,6 +197,7 @@ fn serve(bond: &Bond, jobs: &Receiver<Box<dyn Job>>, db: &Connection) -> Ended {
         runs: Runs::default(),
         turns: HashMap::new(),
         fresh: Vec::new(),
+        has_news: false,
         is_leaving: false,
         has_company: false,
     };
@@ -247,7 +252,9 @@ fn settle(bond: &Bond, desk: &mut Desk<'_>, mut batch: Vec<Box<dyn Job>>) -> boo
     match transact(bond, desk, &mut batch) {
         Ok(()) => {
             batch.iter_mut().for_each(|job| job.end(Ok(())));
-            bond.changed.notify_waiters();
+            if std::mem::take(&mut desk.has_news) {
+                bond.changed.notify_waiters();
+            }
             false
         }
         Err(Failed { error, began, gone }) => {
