@@ -86,7 +86,7 @@ async fn a_producer_starts_without_working() {
 
 #[tokio::test]
 async fn what_cannot_be_a_store_is_said_at_once() {
-    for address in ["postgres://host", "sqlite:", "redis://host", "tasks.db"] {
+    for address in ["postgres://host", "sqlite:", "redis://host:no-port", "tasks.db"] {
         assert_eq!(TaskExecutor::with_persistence(address).unwrap_err().code(), "ERR_OPTION", "{address}");
     }
     let both = TaskExecutor::builder()
