@@ -74,6 +74,7 @@ pub(super) fn claim(path: &Path) -> Result<(PathBuf, String), StoreError> {
     create(&path).map_err(|error| failed(&format!("{told} cannot be created"), &error))?;
     let found = fs::symlink_metadata(&path).map_err(|error| failed(&told, &error))?;
     tighten(&path, &found);
+    writable(&path).map_err(|error| failed(&format!("{told} cannot be written"), &error))?;
     Ok((path, identity(&found, &told)))
 }
 
@@ -86,6 +87,17 @@ fn identity(found: &fs::Metadata, _: &str) -> String {
 #[cfg(not(unix))]
 fn identity(_: &fs::Metadata, told: &str) -> String {
     told.to_lowercase()
+}
+
+/// SQLite would fall back to reading by itself, leave a log behind that nobody can write, and never look again.
+fn writable(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    rustix::fs::access(path, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)?;
+    #[cfg(not(unix))]
+    if fs::metadata(path)?.permissions().readonly() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(())
 }
 
 /// Others have no business in a file of tasks, whatever made it readable to them.
