@@ -5,6 +5,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use task::store::sqlite::{Durability, Options, SqliteStore};
 use task::store::{Push, Store, StoreError};
@@ -59,6 +60,7 @@ fn a_newer_file_is_refused_by_both_versions() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("tasks.db");
     drop(crate::open(&path, Durability::Strict));
+    wait_for_the_end_of(&path);
     let db = rusqlite::Connection::open(&path).expect("the file opens");
     let known: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
     db.pragma_update(None, "user_version", known + 1).expect("a newer version");
@@ -119,6 +121,7 @@ pub fn play_without_rights(stage: &Stage) {
     mode(&at("tasks.db"), 0o400);
     let error = refusal(&at("tasks.db"));
     assert!(error.is_passing() && error.code() == "ERR_STORE", "a file that is only to be read: {error}");
+    assert!(error.to_string().contains("cannot be written"), "{error}");
     mode(&at("tasks.db"), 0o000);
     let error = refusal(&at("tasks.db"));
     assert!(error.is_passing() && error.code() == "ERR_STORE", "a file without rights: {error}");
@@ -138,10 +141,10 @@ pub fn play_without_rights(stage: &Stage) {
 /// The threads of a store end a moment after it, and the last of them takes the log away.
 fn wait_for_the_end_of(path: &Path) {
     let log = PathBuf::from(format!("{}-wal", path.display()));
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(20);
     while log.exists() {
-        assert!(std::time::Instant::now() < until, "the store does not end");
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert!(Instant::now() < until, "the store does not end");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -200,6 +203,20 @@ fn a_folder_that_is_removed_is_told_at_the_next_call() {
     let store = crate::open(&path, Durability::Strict);
     now(store.push(Arc::new([Push::of([task("before")])]))).remove(0).expect("nothing to refuse");
     fs::remove_dir_all(folder.path().join("inner")).expect("the folder goes");
-    let pushed = wait(store.push(Arc::new([Push::of([task("into the void")])])));
-    assert!(pushed.is_err(), "a push was answered that is nowhere");
+    let push = |id: &str| wait(store.push(Arc::new([Push::of([task(id)])])));
+    let error = push("into the void").expect_err("a push was answered that is nowhere");
+    assert!(error.is_passing() && error.code() == "ERR_STORE", "{error}");
+    let error = wait(store.get(vec!["before".into()])).expect_err("what is read there is nowhere");
+    assert!(error.is_passing(), "{error}");
+    // A new folder is a new beginning, with a file for its owner alone.
+    fs::create_dir(folder.path().join("inner")).expect("a folder");
+    let until = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = push("after") {
+        assert!(error.is_passing() && Instant::now() < until, "{error}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let found = now(store.get(vec!["after".into(), "before".into()])).records;
+    assert_eq!([&found[0], &found[1]].map(Option::is_some), [true, false]);
+    assert_eq!(fs::metadata(&path).expect("the file").permissions().mode() & 0o777, 0o600);
+    crate::assert_sound(&store);
 }

@@ -93,7 +93,7 @@ fn a_new_file_is_opened_by_four_processes_at_once_and_is_for_its_owner_alone() {
             (0..4).map(|_| Actor::begin(&log, "opener", &[text(&path), mask])).collect();
         let ready = |word: &str| log.lines().iter().filter(|line| line.text.starts_with(word)).count();
         let all = |word: &str| {
-            let until = Instant::now() + Duration::from_secs(60);
+            let until = Instant::now() + Duration::from_secs(20);
             while ready(word) < 4 {
                 assert!(Instant::now() < until, "not all say {word}: {:?}", log.lines());
                 std::thread::sleep(Duration::from_millis(2));

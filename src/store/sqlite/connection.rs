@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::store::StoreError;
 
@@ -29,8 +29,7 @@ pub(super) fn writer(path: &Path, is_strict: bool) -> Result<Connection, StoreEr
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let db = open(path, flags)?;
-    let version = prepare(&db).map_err(|error| translate(&error))?;
-    if let Some(error) = version {
+    if let Some(error) = prepare_in_turn(&db).map_err(|error| translate(&error))? {
         return Err(error);
     }
     set_durability(&db, is_strict).map_err(|error| translate(&error))?;
@@ -114,12 +113,30 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
+/// Where several set up a new file at once, SQLite does not let them wait for each other: the way to the log
+/// needs a lock that it gives up rather than wait with.
+fn prepare_in_turn(db: &Connection) -> rusqlite::Result<Option<StoreError>> {
+    let began = Instant::now();
+    loop {
+        match prepare(db) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < BUSY =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            prepared => return prepared,
+        }
+    }
+}
+
 /// Sets up the file where it is new; an error where it is somebody else's, or newer.
 fn prepare(db: &Connection) -> rusqlite::Result<Option<StoreError>> {
-    // Only ours, or nobody's, is touched.
-    if let Some(error) = refusal(db)? {
+    // Only ours, or nobody's, is touched. Seen in one snapshot: between two looks another process may set it up.
+    let snapshot = db.unchecked_transaction()?;
+    if let Some(error) = refusal(&snapshot)? {
         return Ok(Some(error));
     }
+    snapshot.commit()?;
     db.pragma_update(None, "page_size", 4096)?;
     let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {

@@ -38,6 +38,8 @@ pub(super) struct Desk<'c> {
     pub ledger: Ledger<'c>,
     pub runs: Runs,
     turns: HashMap<NodeId, (u64, Arc<Turn>)>,
+    /// Of the file.
+    inode: Option<(u64, u64)>,
     /// Of the transaction under way.
     fresh: Vec<(NodeId, u64, Arc<Turn>)>,
     /// The transaction under way has done something that others may wait for.
@@ -160,7 +162,7 @@ impl Bond {
 pub(super) fn work(bond: &Bond, jobs: &Receiver<Box<dyn Job>>, db: Connection) {
     let mut next = Some(db);
     loop {
-        let opened = next.take().map_or_else(|| connection::writer(&bond.path, bond.is_strict()), Ok);
+        let opened = next.take().map_or_else(|| reopen(bond), Ok);
         let ended = match opened {
             Ok(db) => serve(bond, jobs, &db),
             Err(error) => refuse(jobs, &error),
@@ -169,6 +171,12 @@ pub(super) fn work(bond: &Bond, jobs: &Receiver<Box<dyn Job>>, db: Connection) {
             return;
         }
     }
+}
+
+/// What was lost may have to be created again, with the rights of a new file.
+fn reopen(bond: &Bond) -> Result<Connection, StoreError> {
+    super::files::claim(&bond.path)?;
+    connection::writer(&bond.path, bond.is_strict())
 }
 
 #[derive(PartialEq, Eq)]
@@ -196,6 +204,7 @@ fn serve(bond: &Bond, jobs: &Receiver<Box<dyn Job>>, db: &Connection) -> Ended {
         ledger,
         runs: Runs::default(),
         turns: HashMap::new(),
+        inode: super::files::inode(&bond.path),
         fresh: Vec::new(),
         has_news: false,
         is_leaving: false,
@@ -278,6 +287,10 @@ struct Failed {
 fn transact(bond: &Bond, desk: &mut Desk<'_>, batch: &mut [Box<dyn Job>]) -> Result<(), Failed> {
     let told =
         |error: &rusqlite::Error, began| Failed { error: translate(error), began, gone: is_gone(error) };
+    if super::files::is_elsewhere(&bond.path, desk.inode) {
+        let error = StoreError::Unreachable("the file was moved or deleted".into());
+        return Err(Failed { error, began: false, gone: true });
+    }
     desk.has_company = desk.ledger.begin(bond.clock.now()).map_err(|error| {
         let failed = told(&error, false);
         desk.roll_back();
