@@ -90,5 +90,5 @@ pub use api::{
 };
 pub use error::TaskError;
 pub use policy::RetryPolicy;
-pub use store::Counts;
+pub use store::{Counts, Node};
 pub use task::View as TaskState;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::error::TaskError;
 use crate::store::{
-    Amend, Amended, Cell, Counts, Found, Page, Push, Pushed, Query, Refusal, Retention, Store, StoreError,
-    Swap, Target, pause_cell,
+    Amend, Amended, Cell, Counts, Found, Node, Page, Push, Pushed, Query, Refusal, Retention, Store,
+    StoreError, Swap, Target, pause_cell,
 };
 use crate::task::{Name, TaskId, View};
 use crate::time::Millis;
@@ -214,6 +214,11 @@ impl Engine {
         counts.by_view[View::Running as usize] -= ahead;
         counts.by_view[View::Waiting as usize] += ahead;
         Ok(counts)
+    }
+
+    /// The engines that work on the store, by id.
+    pub async fn nodes(&self) -> Result<Vec<Node>, TaskError> {
+        Ok(self.shared.unless_over(self.shared.store.nodes()).await?)
     }
 
     /// Resolves when nothing waits and nothing runs, here and in the store.

@@ -56,6 +56,9 @@ async fn beat(shared: &Shared) -> Result<(), StoreError> {
         Err(StoreError::Unreachable(format!("no answer to a beat within {patience} ms").into()))
     })?;
     learn(shared, &pulse, sent_at);
+    if let Some(error) = &pulse.trouble {
+        shared.trouble(error);
+    }
     if !pulse.dead.is_empty() {
         let orphans = shared.store.orphans(pulse.dead, ORPHANS).await?;
         shared.core().orphaned(&orphans);
