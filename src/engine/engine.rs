@@ -272,8 +272,11 @@ impl Engine {
             let now = self.now();
             self.core().close(now, grace);
         }
-        self.shared.call_host();
-        self.shared.clock.notify_one();
+        // Where there is nothing to wait for, what is refused and the end of the close are told together.
+        if self.core().closing() != Closing::Done {
+            self.shared.call_host();
+            self.shared.clock.notify_one();
+        }
         self.nudge();
         let end = Duration::from_millis(grace.saturating_add(1700));
         let quiet = async {

@@ -82,6 +82,11 @@ impl Core {
         }
     }
 
+    /// Its tasks outlive the process, and others may work on them.
+    pub(super) fn is_durable(&self) -> bool {
+        self.config.durable
+    }
+
     /// It works on all queues or on some: a producer names none.
     pub fn has_queues(&self) -> bool {
         self.config.queues.as_ref().is_none_or(|queues| !queues.is_empty())
