@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use task::store::redis::{RedisOptions, RedisStore};
 use task::{TaskContext, TaskError, TaskExecutor, TaskState};
 
@@ -30,9 +31,9 @@ fn one_executor_enqueues_and_another_runs() {
         for n in 0..800u64 {
             handles.push(ends(producer.enqueue("double", n).into_future()).await.expect("it is accepted"));
         }
-        for (n, handle) in handles.iter().enumerate() {
-            let output = ends(handle.result()).await.expect("it completes");
-            assert_eq!(output.parse::<usize>().expect("a number"), n * 2);
+        let outputs = ends(join_all(handles.iter().map(|handle| handle.result()))).await;
+        for (n, output) in outputs.into_iter().enumerate() {
+            assert_eq!(output.expect("it completes").parse::<usize>().expect("a number"), n * 2);
         }
         ends(worker.close()).await;
         ends(producer.close()).await;
