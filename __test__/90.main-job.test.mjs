@@ -153,7 +153,7 @@ describe('what it survives', () => {
     assert.deepEqual(report.files.map(file => file.path).sort(), ['a.txt', 'z.txt'])
     assert.deepEqual(
       report.failures.map(({ path, code: word, attempts }) => [path, word, attempts]),
-      [['stuck.txt', 'ERR_TASK_TIMEOUT', 1]],
+      [['stuck.txt', 'ERR_TASK_TIMEOUT', 3]],
     )
   })
 

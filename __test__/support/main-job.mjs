@@ -7,6 +7,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const MAIN = fileURLToPath(new URL('../../examples/index-folder/main.mjs', import.meta.url))
+const CACHE = mkdtempSync(join(tmpdir(), 'task-main-job-cache-'))
+process.on('exit', () => rmSync(CACHE, { recursive: true, force: true }))
 const FAULTS = new URL('faulty-fs.mjs', import.meta.url).href
 
 /** A new folder with these files (`{ 'a/b.txt': content }`), removed when the test ends. */
@@ -26,7 +28,12 @@ export function makeFolder(test, files) {
  */
 export async function runMainJob(args, { faults = {}, onStdout, test } = {}) {
   const report = test && join(makeFolder(test, {}), 'most-open')
-  const env = { ...process.env, FAULTS: JSON.stringify(faults), FAULTS_REPORT: report ?? '' }
+  const env = {
+    ...process.env,
+    TASK_CACHE_DIR: CACHE,
+    FAULTS: JSON.stringify(faults),
+    FAULTS_REPORT: report ?? '',
+  }
   const child = spawn(process.execPath, ['--import', FAULTS, MAIN, ...args], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],

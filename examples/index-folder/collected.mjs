@@ -12,6 +12,8 @@ export class Collected {
   /** False when `found` grows no more. */
   walking = true
   bytes = 0
+  /** Tasks that an earlier run has left, and how many of them it had ended. */
+  resumed = { tasks: 0, done: 0 }
   skipped = { folders: 0, links: 0, special: 0 }
 
   addFile(name, measures, attempts, ms) {

@@ -1,13 +1,14 @@
 // The program: `node examples/index-folder/main.mjs [folder] [options]`, or `npm start -- [folder] [options]`.
 
-import { once, setMaxListeners } from 'node:events'
+import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Collected } from './collected.mjs'
 import { createExecutor, indexFolder } from './job.mjs'
 import { HELP, readOptions, UsageError } from './options.mjs'
 import { Progress } from './progress.mjs'
-import { reportJson, summarise } from './report.mjs'
+import { reportJson, resumedLine, summarise } from './report.mjs'
+import { RunState } from './state.mjs'
 import { printable } from './text.mjs'
 
 const EXIT_CODE = { SIGINT: 130, SIGTERM: 143 }
@@ -59,21 +60,35 @@ async function main(options) {
   if (options.help) return write(process.stdout, [HELP])
   const root = resolve(options.folder)
   await requireFolder(root)
+  // First with no store: a wrong option must leave nothing behind.
+  await createExecutor({ ...options, persistence: 'memory' }).close()
+  const state = RunState.take(root, options)
+  if (state.problem) process.stderr.write(`note: this run cannot be resumed: ${state.problem}\n`)
+  try {
+    const complete = await run(root, { ...options, persistence: state.persistence })
+    if (complete) state.forget()
+  } finally {
+    state.keep()
+  }
+}
+
+/** One run, with its report; false when it was interrupted. */
+async function run(root, options) {
   const executor = createExecutor(options)
   const collected = new Collected()
   const controller = new AbortController()
-  // Every task that waits or runs listens to it; that is no leak.
-  setMaxListeners(0, controller.signal)
   const stoppedBy = abortOnSignals(controller)
   const startedAt = performance.now()
-  const progress = startProgress(collected, options.json ? process.stderr : process.stdout)
+  const talk = options.json ? process.stderr : process.stdout
+  const progress = startProgress(collected, talk)
+  const onResume = resumed => talk.write(`${resumedLine(resumed)}\n`)
   try {
-    await indexFolder(root, { ...options, executor, collected, signal: controller.signal })
+    await indexFolder(root, { ...options, executor, collected, signal: controller.signal, onResume })
   } finally {
     progress.stop()
   }
   const interrupted = stoppedBy() !== undefined
-  const run = {
+  const about = {
     root,
     elapsedMs: performance.now() - startedAt,
     concurrency: options.concurrency,
@@ -81,10 +96,11 @@ async function main(options) {
   }
   const width = process.stdout.isTTY ? process.stdout.columns || 80 : Number.POSITIVE_INFINITY
   const report = options.json
-    ? reportJson(collected, run)
-    : [`${summarise(collected, run, width).join('\n')}\n`]
+    ? reportJson(collected, about)
+    : [`${summarise(collected, about, width).join('\n')}\n`]
   await write(process.stdout, report)
   process.exitCode = interrupted ? EXIT_CODE[stoppedBy()] : 0
+  return !interrupted
 }
 
 // A reader that has seen enough (`| head`) is no error.

@@ -12,10 +12,11 @@ Default: the checkout that this program is part of.
   --all            also take .git, node_modules and target
   --concurrency N  files at once (default: the number of processors)
   --timeout T      for one attempt at one file, as 500ms, 30s or 2m (default: 2m)
+  --cache DIR      where the state of a run is kept (default: TASK_CACHE_DIR, or the user's cache folder)
   --json           write the whole report as JSON to standard output
   --help           show this
 
-Symbolic links are not followed. Files that cannot be read are tried three times and then listed.
+A run that was killed or interrupted is gone on with when it is started again. Symbolic links are not followed. Files that cannot be read are tried three times and then listed.
 Exit code: 0 when done, 1 for a wrong option or folder, 130 when interrupted.
 `
 
@@ -23,6 +24,7 @@ const FLAGS = {
   all: { type: 'boolean', default: false },
   concurrency: { type: 'string' },
   timeout: { type: 'string', default: '2m' },
+  cache: { type: 'string' },
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false, short: 'h' },
 }
@@ -30,7 +32,7 @@ const FLAGS = {
 /** A mistake of the user: its message is all there is to say. */
 export class UsageError extends Error {}
 
-/** Returns `{ folder, all, concurrency, timeout, json, help }`; throws a UsageError that names what is wrong. */
+/** Returns `{ folder, all, concurrency, timeout, cache, json, help }`; throws a UsageError that names what is wrong. */
 export function readOptions(args) {
   const { values, positionals } = parse(args)
   if (positionals.length > 1)

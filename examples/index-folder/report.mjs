@@ -20,15 +20,25 @@ export function summarise(collected, run, width) {
   ]
 }
 
-function headlines({ found, walking }, totals, { root, elapsedMs, concurrency, interrupted }, width) {
-  const rate = formatCount(Math.round(ratePerSecond(totals.files, elapsedMs)))
+/** What an earlier run has left, in one line. */
+export function resumedLine({ tasks, done }) {
+  return `resumed ${formatNoun(tasks, 'task')} of an earlier run, ${formatCount(done)} of them done`
+}
+
+function headlines(collected, totals, { root, elapsedMs, concurrency, interrupted }, width) {
+  const { found, walking, resumed } = collected
+  const rate = formatCount(Math.round(ratePerSecond(doneNow(collected), elapsedMs)))
   const files = formatNoun(totals.files, 'file')
   return [
     ...(interrupted ? [`interrupted: ${formatCount(found)}${walking ? '+' : ''} files were found`] : []),
     `indexed ${files} in ${formatDuration(elapsedMs)}, ${rate} a second, ${concurrency} at once`,
+    ...(resumed.tasks > 0 ? [resumedLine(resumed)] : []),
     `folder: ${fit(printable(Buffer.from(root)), width - 8)}`,
   ]
 }
+
+/** Files of this run alone. */
+const doneNow = ({ files, resumed }) => Math.max(0, files.length - resumed.done)
 
 function ratePerSecond(files, elapsedMs) {
   return elapsedMs > 0 ? (files * 1000) / elapsedMs : 0
@@ -99,7 +109,8 @@ export function* reportJson(collected, { root, elapsedMs, concurrency, interrupt
     interrupted,
     concurrency,
     elapsedMs: Math.round(elapsedMs),
-    filesPerSecond: Math.round(ratePerSecond(collected.files.length, elapsedMs)),
+    filesPerSecond: Math.round(ratePerSecond(doneNow(collected), elapsedMs)),
+    resumed: collected.resumed,
     totals: collected.totals(),
     skipped: collected.skipped,
     kinds: collected.kinds(),
