@@ -202,6 +202,20 @@ export interface TaskAttempt {
   readonly stack?: string
 }
 
+/** An executor that works on a store. */
+export interface NodeInfo {
+  /** New at every start of an executor. */
+  readonly id: string
+  /** The machine it is on. */
+  readonly host: string
+  /** Its process there. */
+  readonly pid: number
+  /** Tasks that it runs or has claimed ahead. */
+  readonly running: number
+  /** When it was last known to live, on the clock of the store. */
+  readonly lastBeat: Date
+}
+
 /** How a task stood when it was asked for: a copy, which does not change. */
 export interface TaskInfo<Out = unknown> {
   /** Of the task. */
@@ -388,6 +402,8 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
    * start count as waiting; those that others have, as running.
    */
   counts(queue?: string): Promise<Record<TaskState, number>>
+  /** The executors that work on the same store, in this process and in others, by id. */
+  nodes(): Promise<readonly NodeInfo[]>
   /** Runs failed and cancelled tasks again, completed ones only where `state` says so; gives their number. */
   retryAll(filter: Omit<TaskFilter, 'limit' | 'cursor'>): Promise<number>
   /** Cancels tasks that have not ended; gives their number. */

@@ -145,9 +145,10 @@ test('closed: every call is refused, and nothing is left pending', async () => {
   const { executor, handle } = await prepared()
   const done = await executor.enqueue(echo, 'done')
   assert.equal(await done.result(), 'done')
-  const pending = [handle.result(), handle.result({ signal: new AbortController().signal })]
+  const results = [handle.result(), handle.result({ signal: new AbortController().signal })]
+  const pending = results.map(rejection)
   await executor.close()
-  for (const promise of pending) assert.equal((await rejection(within(promise))).code, CLOSED)
+  for (const promise of pending) assert.equal((await within(promise)).code, CLOSED)
   for (const [method, [call]] of Object.entries(methods)) {
     assert.equal((await rejection(within(call(executor, handle)))).code, CLOSED, method)
   }
@@ -165,10 +166,10 @@ test('what has an answer in every state', async () => {
     if (method !== 'onIdle') await within(call(executor))
     await executor.pause()
     if (method !== 'onIdle') await within(call(executor))
-    const hung = executor.execute(never)
+    const hung = rejection(executor.execute(never))
     const closed = executor.close({ gracePeriod: 20 })
     await within(call(executor))
-    await rejection(within(hung))
+    await within(hung)
     await within(closed)
     await within(call(executor))
   }

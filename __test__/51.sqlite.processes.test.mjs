@@ -116,6 +116,18 @@ test('a process that is killed right after an enqueue has lost nothing that was 
   }
 })
 
+test('who works on the file is listed, with its process', async t => {
+  const file = fileFor(t)
+  const here = openOn(t, file, { queues: [] })
+  const node = await startNode(t, file)
+  await node.call('start')
+  const listed = await until(async () => (await here.nodes()).find(({ pid }) => pid === node.pid))
+  assert.ok(listed.host.length > 0 && listed.lastBeat instanceof Date)
+  assert.equal(listed.running, 0)
+  await here.enqueue('hang', 'a')
+  await until(async () => (await here.nodes()).some(({ pid, running }) => pid === node.pid && running === 1))
+})
+
 test('a task that nobody knows any more is not found', async t => {
   const file = fileFor(t)
   const here = openOn(t, file, { queues: [] })

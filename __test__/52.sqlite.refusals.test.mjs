@@ -1,10 +1,10 @@
 // A file of tasks that cannot be one: each call says why, at once, and works when the reason has gone.
 
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { rejection } from './support/executors.mjs'
+import { deferred, rejection, until } from './support/executors.mjs'
 import { fileFor, openOn } from './support/sqlite.mjs'
 
 // No call may spend its patience on what cannot pass by itself.
@@ -65,4 +65,25 @@ test('a store that cannot be opened keeps nobody from closing', async t => {
   await executor.close({ gracePeriod: 100 })
   assert.match((await pending).code, /^ERR_(STORE|EXECUTOR_CLOSED)$/)
   assert.ok(performance.now() - began < 2_100 + AT_ONCE)
+})
+
+test('a file that goes away for a while is told, and work goes on when it is back', async t => {
+  const folder = join(dirname(fileFor(t)), 'here')
+  mkdirSync(folder)
+  const executor = openOn(t, join(folder, 'tasks.db'))
+  const gate = deferred()
+  executor.register({ name: 'wait', handler: () => gate.promise })
+  const told = []
+  executor.on('error', error => told.push([error.name, error.code, performance.now()]))
+  await executor.start()
+  const handle = await executor.enqueue('wait', 1)
+  await until(async () => (await executor.counts()).running === 1)
+  renameSync(folder, `${folder}-away`)
+  await until(() => told.length > 1, 'the trouble is told twice')
+  const [[name, code, first], [, , second]] = told
+  assert.deepEqual([name, code.startsWith('ERR_STORE')], ['TaskError', true])
+  assert.ok(second - first > 900, `told again after ${second - first} ms`)
+  renameSync(`${folder}-away`, folder)
+  gate.resolve('done')
+  assert.equal(await handle.result(), 'done')
 })

@@ -360,6 +360,11 @@ class TaskExecutor extends EventEmitter {
     return this.#ask({ op: 'counts', queue: queue === undefined ? undefined : checkName(queue, 'queue') })
   }
 
+  async nodes() {
+    const nodes = await this.#ask({ op: 'nodes' })
+    return nodes.map(node => ({ ...node, lastBeat: new Date(node.lastBeat) }))
+  }
+
   async retryAll(filter) {
     const { state = UNDONE, ...rest } = options.taskFilter(filter, 'retryAll()', true)
     return this.#ask({ op: 'amend', filter: { ...rest, state }, change: 'retry' })

@@ -11,7 +11,8 @@ import type { RetryOptions, RetryPolicy } from './retry.js'
  * - `'memory'`: in this process, for as long as it lives.
  * - `'sqlite:<path>'`: in this file, which any number of processes of one machine may share; it is created where there
  *   is none. `'sqlite'`: in `tasks.db` in the working directory.
- * - `'redis://...'`, `'rediss://...'`: on a Redis server. This version is built without it: `ERR_OPTION`.
+ * - `'redis://...'`, `'rediss://...'`: on a Redis server from 6.2 on, or a Valkey, shared by all who name it; the second
+ *   form is encrypted. The address is `redis://user:password@host:port/database`.
  */
 export type Persistence =
   | 'memory'

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { pathWithoutNode } from './path-without-node.mjs'
 import { root, watchCommand } from './process.mjs'
+import { ensureRedis } from './redis.mjs'
 import { ensureAddon, ensurePackages, requireNode, requireRust } from './setup.mjs'
 
 const NONE = { passed: 0, failed: 0, skipped: 0 }
@@ -39,6 +40,7 @@ async function testRust() {
     const { ok, output } = await watchCommand('cargo', ['test', '--no-fail-fast', '--features', 'full'], {
       ...process.env,
       PATH: path,
+      TASK_REDIS_SERVER: ensureRedis(),
     })
     return { ok, ...countCargo(output) }
   } finally {

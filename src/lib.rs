@@ -65,7 +65,10 @@
 //! - Never more tasks run than `concurrency` allows, but for handlers that were left behind. Larger priority
 //!   first, then order of arrival; a retry goes to the back of its priority.
 //! - An enqueued task runs at least once; a settlement counts only while its claim is the current one.
-//! - In this version everything is in memory: nothing survives the process.
+//! - In memory nothing survives the process. In a SQLite file ([`TaskExecutor::with_persistence`]) every enqueued
+//!   task that was acknowledged does, and every outcome that the store has taken; handlers are registered anew.
+//! - A store that fails keeps nothing from ending: outcomes are kept and offered again until the executor closes.
+//!   An executor whose store has not heard of it for half a lease begins nothing more.
 
 #![warn(missing_docs)]
 #![cfg_attr(not(feature = "napi"), forbid(unsafe_code))]
@@ -87,5 +90,5 @@ pub use api::{
 };
 pub use error::TaskError;
 pub use policy::RetryPolicy;
-pub use store::Counts;
+pub use store::{Counts, Node};
 pub use task::View as TaskState;

@@ -20,6 +20,10 @@ mod close;
 #[path = "api/stored.rs"]
 mod stored;
 
+#[cfg(feature = "sqlite")]
+#[path = "api/persistence.rs"]
+mod persistence;
+
 #[path = "api/runtimes.rs"]
 mod runtimes;
 

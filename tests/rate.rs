@@ -62,11 +62,10 @@ fn play(traffic: &Traffic) -> Result<(usize, usize), TestCaseError> {
         clock.advance(Duration::from_millis(*wait));
         let room = gate.room(now);
         let local = room.slots > 0;
-        match shared.take(arrival_us, now) {
-            Ok(next) => {
-                prop_assert!(local, "the store starts one at {}, the gate none", now - begin);
-                arrival_us = next;
-            }
+        let (next, answer) = shared.take(arrival_us, now);
+        arrival_us = next;
+        match answer {
+            Ok(()) => prop_assert!(local, "the store starts one at {}, the gate none", now - begin),
             Err(at) => prop_assert_eq!(room.reopens_at, Some(at), "at {}", now - begin),
         }
         let theirs = governor.check().is_ok();

@@ -8,6 +8,8 @@ mod access;
 mod conformance;
 #[path = "redis/crew.rs"]
 mod crew;
+#[path = "redis/engine.rs"]
+mod engine;
 #[path = "redis/faults.rs"]
 mod faults;
 #[path = "redis/line.rs"]

@@ -3,6 +3,9 @@
 //! `SEED=7 cargo test --test simulator` plays one world, `SEEDS=1000` so many. Without either as many as fit
 //! into a test run are played. A failure names its seed.
 
+// Not every test binary needs all of it.
+#[allow(dead_code)]
+mod bench;
 #[path = "sim/deeds.rs"]
 mod deeds;
 #[path = "sim/dice.rs"]
@@ -18,25 +21,19 @@ mod world;
 
 use task::task::TRANSITIONS;
 
+use bench::{Open, number};
 use world::{Seen, World};
 
-const SEEDS: u64 = 800;
-
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
-}
-
-#[test]
-fn every_promise_holds_in_every_world() {
+/// Plays as many worlds as the environment says, or `usual`.
+fn play(open: Open, usual: u64, verified_every: u64) {
     let one = number("SEED");
     let seeds = match one {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(SEEDS),
+        None => 0..number("SEEDS").unwrap_or(usual * bench::soak(20)),
     };
     let mut seen = Seen { transitions: vec![0; TRANSITIONS.len()], ..Seen::default() };
     for seed in seeds {
-        let played = std::panic::catch_unwind(|| World::new(seed).play());
+        let played = std::panic::catch_unwind(|| World::new(seed, open, verified_every).play());
         let this = match played {
             Ok(Ok(this)) => this,
             Ok(Err(what)) => panic!("SEED={seed}, {what}"),
@@ -55,4 +52,15 @@ fn every_promise_holds_in_every_world() {
         let never = TRANSITIONS.iter().zip(&seen.transitions).find(|(_, n)| **n == 0);
         assert!(never.is_none(), "{never:?} was never taken");
     }
+}
+
+#[test]
+fn every_promise_holds_in_every_world() {
+    play(bench::memory, 800, 1);
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn every_promise_holds_in_every_world_in_a_file() {
+    play(bench::sqlite, 30, 20);
 }

@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::engine::{Engine, runtime};
 use crate::error::TaskError;
 use crate::policy::RetryPolicy;
-use crate::store::Counts;
 use crate::store::memory::MemoryStore;
+use crate::store::{Counts, Node};
 use crate::task::{Name, Spec, TaskId};
 use crate::time::Millis;
 
@@ -240,6 +240,13 @@ impl TaskExecutor {
         self.check_open()?;
         let engine = self.inner.engine.clone();
         on_engine(async move { engine.counts(None).await }).await
+    }
+
+    /// The executors that work on the same store, here and in other processes, by id.
+    pub async fn nodes(&self) -> Result<Vec<Node>, TaskError> {
+        self.check_open()?;
+        let engine = self.inner.engine.clone();
+        on_engine(async move { engine.nodes().await }).await
     }
 
     /// Starts nothing more on this executor; what runs goes on.

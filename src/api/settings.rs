@@ -177,6 +177,7 @@ impl ExecutorBuilder {
             max_abandoned: self.concurrency.saturating_mul(2).max(16),
             cancel_grace: millis(self.cancel_grace),
             lease: millis(self.lease),
+            durable: self.store.is_some(),
             queues: self.queues.as_ref().map(|all| all.iter().map(|queue| (queue.clone(), None)).collect()),
             ..Config::default()
         }

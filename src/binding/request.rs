@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::engine::{Engine, Host};
 use crate::error::TaskError;
-use crate::store::{Amend, Amended, Counts, Filter, Found, Query, Target};
+use crate::store::{Amend, Amended, Counts, Filter, Found, Node, Query, Target};
 use crate::task::{Name, Record, State, TaskId, Text, View};
 use crate::time::Millis;
 
@@ -24,6 +24,7 @@ enum Request {
     Counts { queue: Option<Name> },
     Amend { ids: Option<Vec<Name>>, filter: Option<Filters>, change: Change },
     Pause { queue: Name, paused: bool },
+    Nodes,
     Start,
     Idle,
 }
@@ -113,6 +114,7 @@ async fn answer(engine: Weak<Engine>, request: Request) -> std::result::Result<T
             engine.open().await?;
             Ok("null".into())
         }
+        Request::Nodes => Ok(nodes(&engine.nodes().await?).into()),
         Request::Idle => {
             engine.idle().await?;
             Ok("null".into())
@@ -145,6 +147,20 @@ impl From<Change> for Amend {
             Change::Prioritise(priority) => Amend::Prioritise(priority),
         }
     }
+}
+
+fn nodes(nodes: &[Node]) -> String {
+    let mut text = String::from("[");
+    for (at, node) in nodes.iter().enumerate() {
+        text.push_str(if at > 0 { ",{\"id\":" } else { "{\"id\":" });
+        quote(&mut text, &node.id);
+        text.push_str(",\"host\":");
+        quote(&mut text, &node.host);
+        let (pid, running, beat_at) = (node.pid, node.running, node.beat_at);
+        let _ = write!(text, ",\"pid\":{pid},\"running\":{running},\"lastBeat\":{beat_at}}}");
+    }
+    text.push(']');
+    text
 }
 
 fn counts(counts: &Counts) -> String {

@@ -73,15 +73,18 @@ impl Core {
 
     /// When `look_after_beat` has something to do, unless a beat gets through.
     pub(super) fn fence_deadline(&self) -> Option<Millis> {
-        let Some(beat_at) = self.stored.pulse.beat_at.filter(|_| !self.stored.runs.is_empty()) else {
-            return None;
-        };
+        let beat_at = self.stored.pulse.beat_at.filter(|_| !self.stored.runs.is_empty())?;
         let Heart { fenced, doubted, .. } = self.stored.pulse;
         match (fenced, doubted) {
             (false, _) => Some(beat_at.saturating_add(self.config.lease / 2)),
             (true, false) => Some(beat_at.saturating_add(self.config.lease)),
             (true, true) => None,
         }
+    }
+
+    /// Its tasks outlive the process, and others may work on them.
+    pub(super) fn is_durable(&self) -> bool {
+        self.config.durable
     }
 
     /// It works on all queues or on some: a producer names none.

@@ -1,7 +1,7 @@
 //! The engine: drives the dispatcher, runs handlers through a host, talks to the store.
 //!
 //! `core` is everything that decides, without I/O (`local` and `stored` are its two kinds of run, `pace` says
-//! how much to claim, `timers` and `event` serve them); `rooms` do the I/O; `engine` is the handle.
+//! how much to claim, `timers` and `event` serve them); `rooms` do the I/O, `shared` is what they share; `engine` is the handle.
 
 mod core;
 #[expect(clippy::module_inception, reason = "the handle is the engine")]
@@ -12,6 +12,7 @@ mod fence;
 mod local;
 mod pace;
 mod rooms;
+mod shared;
 mod stored;
 #[cfg(test)]
 mod tests;

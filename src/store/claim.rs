@@ -50,15 +50,20 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The new theoretical arrival time after one start at `now`, or when to come back.
-    /// `tat` is the old one, in microseconds, 0 at first.
-    pub fn take(&self, tat_us: u64, now: Millis) -> Result<u64, Millis> {
+    /// Asks for one start at `now`: the new theoretical arrival time, and when to come back if it is refused.
+    /// `tat` is the old one, in microseconds, 0 at first. The new one is to be kept in both cases: after a
+    /// clock was set back it is what opens the gate again.
+    pub fn take(&self, tat_us: u64, now: Millis) -> (u64, Result<(), Millis>) {
         let now_us = now.saturating_mul(1000);
         let span = self.interval_us.saturating_mul(u64::from(self.burst.max(1)));
         // A clock set back must not shut the gate for longer than a full burst takes to refill.
         let tat_us = tat_us.clamp(now_us, now_us.saturating_add(span));
         let next = tat_us.saturating_add(self.interval_us);
-        if next <= now_us.saturating_add(span) { Ok(next) } else { Err((next - span).div_ceil(1000)) }
+        if next <= now_us.saturating_add(span) {
+            (next, Ok(()))
+        } else {
+            (tat_us, Err((next - span).div_ceil(1000)))
+        }
     }
 }
 
@@ -71,19 +76,23 @@ mod tests {
         let rate = Rate { key: "k".into(), by_group: false, interval_us: 10_000, burst: 3 };
         let (mut tat, mut starts) = (0, Vec::new());
         for now in 1000..1100 {
-            while let Ok(next) = rate.take(tat, now) {
+            while let (next, Ok(())) = rate.take(tat, now) {
                 tat = next;
                 starts.push(now);
             }
         }
         assert_eq!(starts, [1000, 1000, 1000, 1010, 1020, 1030, 1040, 1050, 1060, 1070, 1080, 1090]);
-        assert_eq!(rate.take(tat, 1099), Err(1100));
+        assert_eq!(rate.take(tat, 1099).1, Err(1100));
     }
 
     #[test]
     fn a_clock_set_back_does_not_shut_it() {
         let rate = Rate { key: "k".into(), by_group: false, interval_us: 1_000_000, burst: 1 };
-        let tat = rate.take(0, 10_000_000).unwrap();
-        assert_eq!(rate.take(tat, 5000), Err(6000));
+        let (tat, _) = rate.take(0, 10_000_000);
+        let (tat, refused) = rate.take(tat, 5000);
+        assert_eq!(refused, Err(6000));
+        // Asked again and again meanwhile, it opens when it said.
+        let tat = (5001..6000).fold(tat, |tat, now| rate.take(tat, now).0);
+        assert_eq!(rate.take(tat, 6000).1, Ok(()));
     }
 }

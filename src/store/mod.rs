@@ -18,6 +18,8 @@
 mod claim;
 mod error;
 pub mod faulty;
+#[cfg(any(feature = "sqlite", feature = "redis"))]
+mod lazy;
 pub mod memory;
 pub mod open;
 mod plan;
@@ -198,6 +200,8 @@ pub struct Pulse {
     pub paused: Vec<Name>,
     /// This node had been found dead since its last beat: what it ran then is lost to whoever settles it.
     pub declared_dead: bool,
+    /// What the store has found out about itself since the last beat.
+    pub trouble: Option<StoreError>,
 }
 
 /// Tasks that were asked for by id.

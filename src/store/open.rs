@@ -1,21 +1,12 @@
 //! From the address of a store to the store.
 //!
-//! An address is checked at once; what it names is opened by the first call that needs it, and every call made
-//! before then waits for that. A call that cannot open it fails, and the next one tries again: a folder that was
-//! missing may be there by then.
+//! An address is checked at once; what it names is opened by the first call that needs it: see `lazy`.
 
-use std::future::ready;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, OnceCell};
-
 use super::memory::MemoryStore;
-use super::{
-    Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
-    Query, Refusal, Retention, Store, StoreError, Swap, Target, Turn,
-};
-use crate::task::{Claimed, Name, TaskId};
+use super::{Store, StoreError};
 use crate::time::Millis;
 
 /// What may stand where a store is named.
@@ -97,21 +88,28 @@ fn sqlite(_: PathBuf, _: &Options) -> Result<Arc<dyn Store>, StoreError> {
 
 #[cfg(feature = "sqlite")]
 fn sqlite(path: PathBuf, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
+    use super::Answer;
+    use super::lazy::Lazy;
     use super::sqlite::{self, SqliteStore};
+    use tokio::sync::oneshot;
     let durability = match options.durability {
         Durability::Strict => sqlite::Durability::Strict,
         Durability::Relaxed => sqlite::Durability::Relaxed,
     };
     let options = sqlite::Options { durability, lease: options.lease };
-    let opener: Opener = Box::new(move || {
+    let opener = move || -> Answer<'static, Arc<dyn Store>> {
         let (path, options) = (path.clone(), options.clone());
         Box::pin(async move {
-            let opened = tokio::task::spawn_blocking(move || SqliteStore::open(path, options)).await;
-            let failed = |_| StoreError::Failed("it failed to open".into());
-            Ok(Arc::new(opened.map_err(failed)??) as Arc<dyn Store>)
+            let (sender, opened) = oneshot::channel();
+            // Who has stopped waiting needs no store.
+            let work = move || drop(sender.send(SqliteStore::open(path, options)));
+            let thread = std::thread::Builder::new().name("task-open".into()).spawn(work);
+            thread.map_err(|error| StoreError::Failed(format!("no thread: {error}").into()))?;
+            let store = opened.await.unwrap_or_else(|_| Err(StoreError::Failed("opening it failed".into())));
+            Ok(Arc::new(store?) as Arc<dyn Store>)
         })
-    });
-    Ok(Arc::new(Lazy { opener, opened: OnceCell::new(), ready: Notify::new() }))
+    };
+    Ok(Arc::new(Lazy::new(Box::new(opener))))
 }
 
 #[cfg(not(feature = "redis"))]
@@ -121,111 +119,16 @@ fn redis(_: String, _: &Options) -> Result<Arc<dyn Store>, StoreError> {
 
 #[cfg(feature = "redis")]
 fn redis(url: String, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
+    use super::Answer;
+    use super::lazy::Lazy;
     use super::redis::{RedisOptions, RedisStore};
     RedisStore::check(&url).map_err(|error| StoreError::Address(error.to_string().into()))?;
     let options = RedisOptions { lease: options.lease, ..RedisOptions::default() };
-    let opener: Opener = Box::new(move || {
+    let opener = move || -> Answer<'static, Arc<dyn Store>> {
         let (url, options) = (url.clone(), options.clone());
         Box::pin(async move { Ok(Arc::new(RedisStore::connect(&url, options).await?) as Arc<dyn Store>) })
-    });
-    Ok(Arc::new(Lazy { opener, opened: OnceCell::new(), ready: Notify::new() }))
-}
-
-type Opener = Box<dyn Fn() -> Answer<'static, Arc<dyn Store>> + Send + Sync>;
-
-/// A store that is opened when it is first needed.
-struct Lazy {
-    opener: Opener,
-    opened: OnceCell<Arc<dyn Store>>,
-    ready: Notify,
-}
-
-impl Lazy {
-    async fn store(&self) -> Result<&Arc<dyn Store>, StoreError> {
-        let opened = self.opened.get_or_try_init(&self.opener).await;
-        self.ready.notify_waiters();
-        // Whoever asks first should know at once what is wrong, and not after many attempts.
-        opened.map_err(|error| match error {
-            StoreError::Unreachable(text) => {
-                StoreError::Failed(format!("it cannot be opened: {text}").into())
-            }
-            error => error,
-        })
-    }
-
-    /// The store, once somebody has opened it.
-    async fn opened(&self) -> &Arc<dyn Store> {
-        loop {
-            let mut ready = std::pin::pin!(self.ready.notified());
-            ready.as_mut().enable();
-            if let Some(store) = self.opened.get() {
-                return store;
-            }
-            ready.await;
-        }
-    }
-
-    fn pass<'a, T: Send + 'a>(
-        &'a self,
-        call: impl FnOnce(&'a Arc<dyn Store>) -> Answer<'a, T> + Send + 'a,
-    ) -> Answer<'a, T> {
-        match self.opened.get() {
-            Some(store) => call(store),
-            None => Box::pin(async move { call(self.store().await?).await }),
-        }
-    }
-}
-
-impl Store for Lazy {
-    fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
-        self.pass(move |store| store.push(pushes))
-    }
-    fn advance(&self, step: Arc<Advance>) -> Answer<'_, Arc<Turn>> {
-        self.pass(move |store| store.advance(step))
-    }
-    fn orphans(&self, nodes: Vec<NodeId>, max: usize) -> Answer<'_, Vec<Claimed>> {
-        self.pass(move |store| store.orphans(nodes, max))
-    }
-    fn due(&self, max: usize) -> Answer<'_, Due> {
-        self.pass(move |store| store.due(max))
-    }
-    fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
-        self.pass(move |store| store.amend(target, change))
-    }
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
-        self.pass(move |store| store.get(ids))
-    }
-    fn list(&self, query: Query) -> Answer<'_, Page> {
-        self.pass(move |store| store.list(query))
-    }
-    fn counts(&self, queue: Option<Name>) -> Answer<'_, Counts> {
-        self.pass(move |store| store.counts(queue))
-    }
-    fn prune(&self, limits: Retention, max: usize) -> Answer<'_, usize> {
-        self.pass(move |store| store.prune(limits, max))
-    }
-    fn swap(&self, swap: Swap) -> Answer<'_, Result<(), Option<Cell>>> {
-        self.pass(move |store| store.swap(swap))
-    }
-    fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
-        self.pass(move |store| store.read(key))
-    }
-    fn changed(&self) -> Answer<'_, ()> {
-        Box::pin(async move { self.opened().await.changed().await })
-    }
-    fn pulse(&self, node: NodeId) -> Answer<'_, Pulse> {
-        self.pass(move |store| store.pulse(node))
-    }
-    fn leave(&self, node: NodeId) -> Answer<'_, ()> {
-        match self.opened.get() {
-            Some(store) => store.leave(node),
-            // It was never there.
-            None => Box::pin(ready(Ok(()))),
-        }
-    }
-    fn nodes(&self) -> Answer<'_, Vec<Node>> {
-        self.pass(move |store| store.nodes())
-    }
+    };
+    Ok(Arc::new(Lazy::new(Box::new(opener))))
 }
 
 #[cfg(test)]
@@ -263,7 +166,8 @@ mod tests {
     #[cfg(feature = "sqlite")]
     #[test]
     fn a_file_is_opened_by_the_first_call_and_tried_again_after_a_failure() {
-        let folder = std::env::temp_dir().join(format!("task-open-{}", TaskId::new()));
+        use crate::store::Counts;
+        let folder = std::env::temp_dir().join(format!("task-open-{}", crate::task::TaskId::new()));
         let file = folder.join("tasks.db");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {

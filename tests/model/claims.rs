@@ -72,7 +72,8 @@ impl Reference {
     fn rate_of(&self, task: &Task, lane: &LaneClaim) -> Option<Result<u64, Millis>> {
         let key = Self::rate_key(task, lane)?;
         let arrival = self.rates.iter().find(|(known, _)| *known == key).map_or(0, |(_, arrival)| *arrival);
-        Some(lane.rate.as_ref()?.take(arrival, self.now))
+        let (next, answer) = lane.rate.as_ref()?.take(arrival, self.now);
+        Some(answer.map(|()| next))
     }
 
     fn judge(&mut self, run: &Claimed, lanes: &[LaneClaim], left: &mut [u32]) -> Result<(), String> {

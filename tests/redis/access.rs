@@ -11,19 +11,17 @@ use crate::conformance::{LEASE, Namespace};
 use crate::crew::Crew;
 use crate::rig::{Server, folder, free_port, port_of};
 
-/// What a user of the store has to be allowed: as in the module's documentation.
-const MINIMUM: [&str; 4] = [
-    "~{*}:*",
-    "&{*}:*",
-    "-@all",
-    "+eval +evalsha +script|load +info +ping +subscribe +unsubscribe +publish +time +hget +hset +hdel +hmget +hgetall \
-     +hlen +hincrby +get +set +del +unlink +exists +rename +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore \
-     +zremrangebyrank +zremrangebyscore +zscore +zcard +rpush +lpop +lindex +sadd +srem +smembers +sismember",
-];
+/// The rights that the module's documentation names.
+fn documented() -> Vec<&'static str> {
+    let text = include_str!("../../src/store/redis/mod.rs");
+    let block =
+        text.split("```").nth(1).and_then(|block| block.strip_prefix("text")).expect("the list is there");
+    block.split_whitespace().filter(|word| *word != "//!").collect()
+}
 
 fn allow(server: &Server, more: &str) {
-    let mut words = vec!["ACL", "SETUSER", "worker", "on", ">secret"];
-    words.extend(MINIMUM.iter().flat_map(|rule| rule.split_whitespace()).chain(more.split_whitespace()));
+    let mut words = vec!["ACL", "SETUSER", "worker", "on", ">secret", "-@all"];
+    words.extend(documented().into_iter().chain(more.split_whitespace()));
     server.command(&words);
 }
 
@@ -46,15 +44,69 @@ fn a_user_with_the_documented_rights_can_do_everything() {
     });
 }
 
+fn cluster_node() -> Server {
+    Server::on_port(&["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()])
+}
+
+/// Waits until all slots of a cluster are served, as this node sees it.
+fn until_whole(server: &Server) {
+    let state = || match server.command(&["CLUSTER", "INFO"]) {
+        redis::Value::BulkString(info) => String::from_utf8_lossy(&info).into_owned(),
+        other => panic!("{other:?} is no text"),
+    };
+    let began = std::time::Instant::now();
+    while !state().starts_with("cluster_state:ok") || !state().contains("cluster_slots_ok:16384") {
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{}", state());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn namespaces_are_found_on_whatever_node_of_a_cluster_they_are() {
+    let nodes = [cluster_node(), cluster_node(), cluster_node()];
+    for (node, slots) in nodes.iter().zip([["0", "5000"], ["5001", "11000"], ["11001", "16383"]]) {
+        node.command(&["CLUSTER", "ADDSLOTSRANGE", slots[0], slots[1]]);
+    }
+    let bus = |node: &Server| {
+        let redis::Value::Array(pair) = node.command(&["CONFIG", "GET", "cluster-port"]) else {
+            panic!("no pair")
+        };
+        redis::from_redis_value::<String>(pair[1].clone()).expect("a port")
+    };
+    for node in &nodes[1..] {
+        node.command(&["CLUSTER", "MEET", "127.0.0.1", &port_of(&nodes[0]).to_string(), &bus(&nodes[0])]);
+    }
+    nodes.iter().for_each(until_whole);
+    block_on(async {
+        let mut slots = [0; 3];
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            let redis::Value::Int(slot) = nodes[0].command(&["CLUSTER", "KEYSLOT", &format!("{{{name}}}")])
+            else {
+                panic!("a slot is a number")
+            };
+            slots[match slot {
+                0..=5000 => 0,
+                5001..=11000 => 1,
+                _ => 2,
+            }] += 1;
+            for (n, node) in nodes.iter().enumerate() {
+                let options = RedisOptions { namespace: name.into(), ..RedisOptions::default() };
+                let crew = Crew::with(&node.url, &format!("node-{n}"), options).await;
+                crew.push_many(5).await;
+                crew.store.pulse(crew.node.clone()).await.expect("the second line finds its way too");
+                assert_eq!(crew.work_off().await.len(), 5, "namespace {name} by node {n}");
+            }
+        }
+        assert!(slots.iter().all(|slots| *slots > 0), "the names spread: {slots:?}");
+    });
+}
+
 #[test]
 fn everything_of_a_namespace_is_in_one_slot_of_a_cluster() {
     // A cluster refuses scripts that touch keys of more than one slot, even where it has one node only.
-    let server: &'static Server = Box::leak(Box::new(Server::on_port(&["--cluster-enabled", "yes"])));
+    let server: &'static Server = Box::leak(Box::new(cluster_node()));
     server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-    while !matches!(server.command(&["CLUSTER", "INFO"]), redis::Value::BulkString(info) if info.starts_with(b"cluster_state:ok"))
-    {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until_whole(server);
     block_on(async {
         for check in all() {
             let namespace = format!("{}.{}", check.topic, check.name);

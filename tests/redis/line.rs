@@ -32,7 +32,8 @@ fn cut_connections_and_lost_answers_lose_and_double_nothing() {
                 pushed.extend(crew.push_many(10).await);
             }
             let mut done = crew.work_off().await;
-            (done.sort(), pushed.sort());
+            done.sort();
+            pushed.sort();
             assert_eq!(done, pushed, "cut after every {cuts_after} answers");
         }
         weather.cuts_after.store(0, Ordering::SeqCst);

@@ -29,8 +29,8 @@ end
 
 local FORM = '>BBBI4I7I6I6I7I7I6I6I4I6I6I5I4I4I4i4Bc0Bc0I2c0'
 local counts, marks, kinds, groups, bytes, ended = {}, {}, {}, {}, {}, {}
-local edges, lanes, waiting, sizes = {}, {}, 0, { specs = 0, timed = 0, expiring = 0, runs = 0 }
-local ready, heads = {}, {}
+local edges, lanes, waiting, sizes = {}, {}, 0, { specs = 0, timed = 0, expiring = 0 }
+local ready, heads, owners = {}, {}, {}
 local numbers = pairs_of('m')
 
 local function edge_list(key)
@@ -67,7 +67,7 @@ for serial, raw in pairs(tasks) do
   local timed = redis.call('ZSCORE', K .. 'timed', member)
   local filed = redis.call('ZSCORE', K .. 'e:' .. state, serial)
   local node = redis.call('HGET', K .. 'nn', owner)
-  local runs = node and redis.call('HGET', K .. 'r:' .. node, string.format('%.0f', epoch)) == serial
+  local runs = state == 1 and node and redis.call('ZSCORE', K .. 'nodes', node)
   local places = (stands and 1 or 0) + (timed and 1 or 0) + (filed and 1 or 0) + (runs and 1 or 0)
     + (state == 0 and blockers > 0 and 1 or 0)
   check(places == 1, name .. ' is in ' .. places .. ' places')
@@ -111,10 +111,10 @@ for serial, raw in pairs(tasks) do
   end
   if state == 1 then
     add(kinds, tostring(kind), 1)
+    add(owners, tostring(owner), 1)
     if group ~= '' then
       add(groups, kind .. ':' .. group, 1)
     end
-    sizes.runs = sizes.runs + 1
   elseif state > 1 then
     add(bytes, 'bytes:' .. state, size)
     add(ended, state, 1)
@@ -128,6 +128,7 @@ end
 check(waiting == tonumber(numbers.w or 0), waiting .. ' wait, ' .. tostring(numbers.w) .. ' are counted')
 same('count', counts, pairs_of('n'))
 same('kind', kinds, pairs_of('rk'))
+same('node', owners, pairs_of('rn'))
 same('group', groups, pairs_of('rg'))
 for state = 2, 4 do
   check((bytes['bytes:' .. state] or 0) == tonumber(numbers['bytes:' .. state] or 0), 'bytes of ' .. state)
@@ -149,11 +150,6 @@ check(texts_left == sizes.specs, texts_left .. ' texts of ' .. sizes.specs .. ' 
 check(redis.call('HLEN', K .. 'ids') == sizes.specs, 'ids without tasks')
 check(redis.call('ZCARD', K .. 'timed') == sizes.timed, 'timed without tasks')
 check(redis.call('ZCARD', K .. 'x') == sizes.expiring, 'expiring without tasks')
-local runs = 0
-for _, node in ipairs(redis.call('ZRANGE', K .. 'nodes', 0, -1)) do
-  runs = runs + redis.call('HLEN', K .. 'r:' .. node)
-end
-check(runs == sizes.runs, runs .. ' runs of ' .. sizes.runs)
 for lane in pairs(pairs_of('ln')) do
   check(lanes[tonumber(lane)], 'lane ' .. lane .. ' has no task')
   local size = 0

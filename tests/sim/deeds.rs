@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use task::policy::RetryPolicy;
 use task::store::{Amend, Cell, Filter, Keep, Push, Retention, Store, Swap, Target, pause_cell};
 use task::task::{Blockers, Conflict, Key, Name, OnBlockerFailure, Quiet, Spec, TaskId, View, When};
+
+use crate::bench::wait;
 
 use super::dice::Dice;
 use super::node::{Node, STALL_LIMIT};
@@ -31,7 +32,7 @@ impl World {
             85..87 => {
                 let keep = Keep { count: Some(self.dice.within(0, 40)), ..Keep::default() };
                 let limits = Retention { completed: keep, failed: keep, cancelled: keep };
-                let _ = self.store.prune(limits, 10).now_or_never();
+                let _ = wait(self.store.prune(limits, 10));
             }
             87 if self.dice.chance(10) => self.leapt += self.dice.within(1000, 3_600_000),
             88..93 => {
@@ -63,7 +64,7 @@ impl World {
         let specs: Vec<Spec> = (0..self.dice.within(1, 4)).map(|_| self.spec()).collect();
         for _ in 0..self.dice.within(1, 6) {
             let push = Push { max_waiting: Some(200), ..Push::of(specs.clone()) };
-            if let Some(Ok(answers)) = self.store.push(Arc::new([push])).now_or_never() {
+            if let Ok(answers) = wait(self.store.push(Arc::new([push]))) {
                 let pushed = answers.into_iter().flatten().flatten();
                 self.acknowledged.extend(pushed.map(|pushed| pushed.id));
                 return;
@@ -127,12 +128,12 @@ impl World {
             16 | 17 => Amend::Promote,
             _ => Amend::Prioritise(dice.within(0, 5) as i32),
         };
-        let _ = self.store.amend(target, change).now_or_never();
+        let _ = wait(self.store.amend(target, change));
     }
 
     pub fn pause(&mut self, queue: &str, paused: bool) {
         let cell = Cell { value: "1".into(), due_at: None };
         let (old, new) = if paused { (None, Some(cell)) } else { (Some(cell.value), None) };
-        let _ = self.store.swap(Swap { key: pause_cell(queue), old, new }).now_or_never();
+        let _ = wait(self.store.swap(Swap { key: pause_cell(queue), old, new }));
     }
 }

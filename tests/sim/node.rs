@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use task::engine::{Closing, Config, Core, End, Kind, Start, Stop};
 use task::store::faulty::Faulty;
-use task::store::{Advance, Answer, NodeId, Store, StoreError, Turn};
+use task::store::{Advance, NodeId, Store, Turn};
 use task::task::{Cause, Failure, Name, Outcome, Settlement, Spec, TaskId};
 use task::time::Millis;
+
+use crate::bench::wait;
 
 use super::dice::Dice;
 use super::truth::Truth;
@@ -68,10 +69,6 @@ pub struct Handler {
     /// Ends soon after it was asked to.
     pub obeys: bool,
     pub stopped: Option<(Stop, Millis)>,
-}
-
-fn answer<T>(answer: Answer<'_, T>) -> Result<T, StoreError> {
-    answer.now_or_never().expect("the memory store never waits")
 }
 
 impl Node {
@@ -264,7 +261,7 @@ impl Node {
                 return Err(format!("{} talks to the store without end", self.name));
             }
             let step = self.with_spawned(step, around);
-            match answer(around.store.advance(step)) {
+            match wait(around.store.advance(step)) {
                 Ok(turn) => self.hear(&turn, now),
                 Err(_) => self.retry_at = around.at + around.dice.within(1, 100),
             }
@@ -310,7 +307,7 @@ impl Node {
     fn beat(&mut self, around: &mut Around<'_>) {
         let now = self.now(around.at);
         self.beat_at = around.at + BEAT;
-        let Ok(pulse) = answer(around.store.pulse(self.name.clone())) else {
+        let Ok(pulse) = wait(around.store.pulse(self.name.clone())) else {
             self.retry_at = around.at + around.dice.within(1, 100);
             return;
         };
@@ -324,7 +321,7 @@ impl Node {
         });
         self.paused = paused.collect();
         if !pulse.dead.is_empty()
-            && let Ok(orphans) = answer(around.store.orphans(pulse.dead, 1000))
+            && let Ok(orphans) = wait(around.store.orphans(pulse.dead, 1000))
         {
             self.core.orphaned(&orphans);
         }

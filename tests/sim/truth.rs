@@ -2,10 +2,9 @@
 //! can hide it, and is held against the promises.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::FutureExt;
-use task::store::memory::MemoryStore;
 use task::store::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, LaneClaim, Node, NodeId, Page, Pulse, Push,
     Pushed, Query, Refusal, Retention, Settled, Store, Swap, Target, Turn, pause_cell,
@@ -13,9 +12,14 @@ use task::store::{
 use task::task::{Cause, Claimed, Name, OnBlockerFailure, Record, State, TaskId};
 use task::time::Millis;
 
+use crate::bench::{Bench, now};
+
 pub struct Truth {
-    pub store: MemoryStore,
+    pub bench: Box<dyn Bench>,
     book: Mutex<Book>,
+    /// A look at all of the store is for every so many changes.
+    verified_every: u64,
+    calls: AtomicU64,
 }
 
 /// The claims of all time, and what the promises need beside them.
@@ -57,13 +61,9 @@ struct Life {
     losses: u32,
 }
 
-fn now<T>(answer: Answer<'_, T>) -> T {
-    answer.now_or_never().expect("the memory store never waits").expect("and never fails")
-}
-
 impl Truth {
-    pub fn new(store: MemoryStore) -> Self {
-        Self { store, book: Mutex::default() }
+    pub fn new(bench: Box<dyn Bench>, verified_every: u64) -> Self {
+        Self { bench, book: Mutex::default(), verified_every, calls: AtomicU64::new(1) }
     }
 
     pub fn book(&self) -> MutexGuard<'_, Book> {
@@ -71,17 +71,17 @@ impl Truth {
     }
 
     pub fn get(&self, id: &TaskId) -> Option<Record> {
-        now(self.store.get(vec![id.clone()])).records.remove(0)
+        now(self.bench.store().get(vec![id.clone()])).records.remove(0)
     }
 
     pub fn is_paused(&self, queue: &str) -> bool {
-        now(self.store.read(pause_cell(queue))).is_some()
+        now(self.bench.store().read(pause_cell(queue))).is_some()
     }
 
     /// Which of its pauses a queue is in.
     pub fn pause_of(&self, queue: &str) -> Option<u64> {
         let cell = pause_cell(queue);
-        now(self.store.read(cell.clone())).and_then(|_| self.book().set.get(&cell).copied())
+        now(self.bench.store().read(cell.clone())).and_then(|_| self.book().set.get(&cell).copied())
     }
 
     /// What was broken, if anything was.
@@ -173,7 +173,10 @@ impl Truth {
     where
         T: Send + 'static,
     {
-        self.check(check(&answer).and_then(|()| self.store.verify()));
+        let checked = check(&answer);
+        let changes = self.calls.fetch_add(1, Ordering::Relaxed);
+        let is_due = changes.is_multiple_of(self.verified_every);
+        self.check(checked.and_then(|()| if is_due { self.bench.verify() } else { Ok(()) }));
         Box::pin(std::future::ready(Ok(answer)))
     }
 }
@@ -228,7 +231,7 @@ impl Book {
 
 impl Store for Truth {
     fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
-        self.watch(now(self.store.push(pushes)), |answers| {
+        self.watch(now(self.bench.store().push(pushes)), |answers| {
             let mut book = self.book();
             book.changes += 1;
             book.tasks.extend(answers.iter().flatten().flatten().map(|pushed| pushed.id.clone()));
@@ -236,17 +239,17 @@ impl Store for Truth {
         })
     }
     fn advance(&self, step: Arc<Advance>) -> Answer<'_, Arc<Turn>> {
-        let turn = now(self.store.advance(step.clone()));
+        let turn = now(self.bench.store().advance(step.clone()));
         self.watch(turn, |turn| self.advanced(&step, turn))
     }
     fn orphans(&self, nodes: Vec<NodeId>, max: usize) -> Answer<'_, Vec<Claimed>> {
-        self.store.orphans(nodes, max)
+        self.bench.store().orphans(nodes, max)
     }
     fn due(&self, max: usize) -> Answer<'_, Due> {
-        self.store.due(max)
+        self.bench.store().due(max)
     }
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
-        let amended = now(self.store.amend(target, change.clone()));
+        let amended = now(self.bench.store().amend(target, change.clone()));
         self.watch(amended, |amended| {
             let mut book = self.book();
             book.changes += 1;
@@ -268,22 +271,22 @@ impl Store for Truth {
         })
     }
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
-        self.store.get(ids)
+        self.bench.store().get(ids)
     }
     fn list(&self, query: Query) -> Answer<'_, Page> {
-        self.store.list(query)
+        self.bench.store().list(query)
     }
     fn counts(&self, queue: Option<Name>) -> Answer<'_, Counts> {
-        self.store.counts(queue)
+        self.bench.store().counts(queue)
     }
     fn prune(&self, limits: Retention, max: usize) -> Answer<'_, usize> {
-        self.watch(now(self.store.prune(limits, max)), |_| {
+        self.watch(now(self.bench.store().prune(limits, max)), |_| {
             self.book().tasks.retain(|id| self.get(id).is_some());
             Ok(())
         })
     }
     fn swap(&self, swap: Swap) -> Answer<'_, Result<(), Option<Cell>>> {
-        let swapped = now(self.store.swap(swap.clone()));
+        let swapped = now(self.bench.store().swap(swap.clone()));
         self.watch(swapped, |swapped| {
             let mut book = self.book();
             book.changes += 1;
@@ -295,18 +298,18 @@ impl Store for Truth {
         })
     }
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
-        self.store.read(key)
+        self.bench.store().read(key)
     }
     fn changed(&self) -> Answer<'_, ()> {
-        self.store.changed()
+        self.bench.store().changed()
     }
     fn pulse(&self, node: NodeId) -> Answer<'_, Pulse> {
-        self.watch(now(self.store.pulse(node)), |_| Ok(()))
+        self.watch(now(self.bench.store().pulse(node)), |_| Ok(()))
     }
     fn leave(&self, node: NodeId) -> Answer<'_, ()> {
-        self.store.leave(node)
+        self.bench.store().leave(node)
     }
     fn nodes(&self) -> Answer<'_, Vec<Node>> {
-        self.store.nodes()
+        self.bench.store().nodes()
     }
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::FutureExt;
 use task::engine::{Config, Kind};
+use task::store::Rate;
 use task::store::faulty::{Fault, Faulty};
-use task::store::memory::MemoryStore;
-use task::store::{Rate, Store};
 use task::task::{Rules, TaskId};
 use task::time::{ManualClock, Millis};
+
+use crate::bench::{Open, wait};
 
 use super::dice::Dice;
 use super::node::{Around, CANCEL_GRACE, Node, STALL_LIMIT};
@@ -73,10 +73,11 @@ fn kinds() -> Vec<Kind> {
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    /// A world on such a store, which is looked at as a whole after every so many changes.
+    pub fn new(seed: u64, open: Open, verified_every: u64) -> Self {
         let mut dice = Dice::new(seed);
         let clock = Arc::new(ManualClock::at(START));
-        let truth = Arc::new(Truth::new(MemoryStore::with_clock(clock.clone(), LEASE)));
+        let truth = Arc::new(Truth::new(open(clock.clone(), LEASE), verified_every));
         let faults = Arc::new(AtomicU64::new(dice.within(0, 120)));
         let (rate, salt) = (faults.clone(), dice.roll());
         let plan = move |call: u64| {
@@ -121,7 +122,7 @@ impl World {
         self.judge_tasks().map_err(|what| told(&self, what))?;
         let book = self.truth.book();
         Ok(Seen {
-            transitions: self.truth.store.transitions(),
+            transitions: self.truth.bench.transitions(),
             claims: book.claims.len() as u64,
             stale: book.stale,
             faults: self.store.calls(),
@@ -201,11 +202,11 @@ impl World {
                 self.truth.verdict().and(worked)?;
             }
         }
-        let store = &self.truth.store;
+        let store = self.truth.bench.store();
         self.nodes.retain(|node| {
             let is_gone = node.is_gone();
             if is_gone {
-                let _ = store.leave(node.name.clone()).now_or_never();
+                let _ = wait(store.leave(node.name.clone()));
             }
             !is_gone
         });

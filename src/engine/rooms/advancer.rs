@@ -11,8 +11,8 @@ use std::task::Poll;
 use crate::store::{Advance, StoreError, Turn};
 use crate::time::Millis;
 
-use super::super::engine::Shared;
 use super::super::exchange::accepted;
+use super::super::shared::Shared;
 use super::super::watch::final_of_end;
 use super::{FIRST_PAUSE, MAX_PAUSE, PORTION, give_way, sleep, sleep_until};
 

@@ -8,14 +8,15 @@ use crate::store::StoreError;
 use crate::task::{Record, State, TaskId};
 use crate::time::Millis;
 
-use super::super::engine::Shared;
 use super::super::event::{Event, What};
+use super::super::shared::Shared;
 use super::super::watch::final_of;
 use super::{FIRST_PAUSE, MAX_PAUSE, PORTION, sleep, sleep_until};
 
 /// Longest time between two questions about the same tasks, where these are few.
 const ROUND: Millis = 500;
-/// Shortest time between two rounds, however often the store says that something has changed.
+/// Shortest time between two rounds, however often the store says that something has changed; in memory, where
+/// nearly all of that is this node's own doing, only `ROUND` counts.
 const GAP: Millis = 50;
 /// Tasks of one question.
 const MANY: usize = 1000;
@@ -66,14 +67,15 @@ impl Round {
             shared.watch().asked(if answer.is_err() { (unseen, ended) } else { Default::default() });
             answer?;
         }
-        if shared.watch().is_awaiting() && shared.now() >= self.last + GAP {
+        let gap = if shared.core().is_durable() { GAP } else { ROUND };
+        if shared.watch().is_awaiting() && shared.now() >= self.last + gap {
             self.last = shared.now();
             self.ask_about_awaited(shared).await?;
         }
         self.look_for_workers(shared).await
     }
 
-    /// All of them in turn; where a portion brings nothing, the next one comes with the next round.
+    /// All of them in turn; where a portion brings little, the next one comes with the next round.
     async fn ask_about_awaited(&mut self, shared: &Shared) -> Result<(), StoreError> {
         loop {
             let ids = shared.watch().awaited(MANY);
@@ -81,9 +83,10 @@ impl Round {
                 return Ok(());
             }
             let records = ask(shared, &ids).await?;
-            let has_ended =
-                |record: &Option<Record>| record.as_ref().is_none_or(|it| it.status.state.is_final());
-            if !records.iter().any(has_ended) {
+            let has_ended = |record: &&Option<Record>| {
+                record.as_ref().is_none_or(|record| record.status.state.is_final())
+            };
+            if records.iter().filter(has_ended).count() * 4 < ids.len() {
                 return Ok(());
             }
             shared.call_host();

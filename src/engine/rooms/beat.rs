@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::store::{Pulse, StoreError};
 use crate::time::Millis;
 
-use super::super::engine::Shared;
+use super::super::shared::Shared;
 use super::{FIRST_PAUSE, sleep_until};
 
 /// Time between two beats.
@@ -56,6 +56,9 @@ async fn beat(shared: &Shared) -> Result<(), StoreError> {
         Err(StoreError::Unreachable(format!("no answer to a beat within {patience} ms").into()))
     })?;
     learn(shared, &pulse, sent_at);
+    if let Some(error) = &pulse.trouble {
+        shared.trouble(error);
+    }
     if !pulse.dead.is_empty() {
         let orphans = shared.store.orphans(pulse.dead, ORPHANS).await?;
         shared.core().orphaned(&orphans);

@@ -28,7 +28,7 @@ use futures_util::FutureExt;
 
 use crate::time::Millis;
 
-use super::engine::Shared;
+use super::shared::Shared;
 
 /// What is done under a lock that the host may wait for.
 const PORTION: usize = 64;

@@ -17,8 +17,9 @@ use crate::store::{Push, Pushed, Refusal, StoreError};
 use crate::task::{Spec, TaskId};
 use crate::time::Millis;
 
-use super::super::engine::{PushReply, PushResult, Shared, lock, push_error};
+use super::super::engine::{PushReply, PushResult, push_error};
 use super::super::event::{Event, What};
+use super::super::shared::{Shared, lock};
 use super::{FIRST_PAUSE, MAX_PAUSE, PORTION, give_way, sleep};
 
 /// How long a push is tried.

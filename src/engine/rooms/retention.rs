@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::time::Millis;
 
-use super::super::engine::{PRUNE_AFTER, Shared};
+use super::super::shared::{PRUNE_AFTER, Shared};
 use super::{MAX_PAUSE, give_way, sleep};
 
 /// Time between two looks of a node at work at what has grown old.

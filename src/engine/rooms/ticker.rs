@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::core::Closing;
-use super::super::engine::Shared;
+use super::super::shared::Shared;
 use super::sleep_until;
 
 pub(super) async fn run(shared: Arc<Shared>) {

@@ -37,8 +37,9 @@ impl Rates {
         }
         let group = if rate.by_group { group.cloned() } else { None };
         let arrival = self.arrivals.entry((rate.key.clone(), group)).or_default();
-        *arrival = rate.take(*arrival, now)?;
-        Ok(())
+        let (next, answer) = rate.take(*arrival, now);
+        *arrival = next;
+        answer
     }
 }
 

@@ -105,7 +105,7 @@ impl Book {
             let task = &self.tasks[slot];
             Some((task.spec.id.clone(), epoch, task.status.cancel.clone()?))
         });
-        Pulse { now, dead, stop: stop.collect(), paused: self.cells.paused(), declared_dead }
+        Pulse { now, dead, stop: stop.collect(), paused: self.cells.paused(), declared_dead, trouble: None }
     }
 
     pub fn node_list(&self) -> Vec<crate::store::Node> {

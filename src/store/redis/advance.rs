@@ -56,7 +56,7 @@ fn spawn_lanes(settlements: &[Settlement]) -> Vec<(Name, Name)> {
 fn write_settlement(command: &mut Cmd, end: &Settlement, lanes: &[(Name, Name)]) -> Result<(), StoreError> {
     check_name(end.id.as_str())?;
     let mut epoch = Writer::default();
-    epoch.number(7, end.epoch).0.extend_from_slice(end.epoch.to_string().as_bytes());
+    epoch.number(7, end.epoch);
     command.arg(end.id.as_str()).arg(epoch.0);
     let mut said = Writer::default();
     if let (Cause::Complete, Some(output), None, []) = (end.cause, &end.output, &end.attempt, &end.spawn[..])
@@ -79,7 +79,8 @@ fn write_settlement(command: &mut Cmd, end: &Settlement, lanes: &[(Name, Name)])
     }
     for spec in &end.spawn {
         let lane = lanes.iter().position(|(queue, name)| *queue == spec.queue && *name == spec.name);
-        command.arg(meta(spec, lane.map_or(0, |lane| lane + 1))?).arg(text(spec)?);
+        let meta = meta(spec, lane.map_or(0, |lane| lane + 1))?;
+        command.arg(meta.head).arg(meta.tail).arg(text(spec)?);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! its input begins. What the scripts need stands packed beside it (`book.lua` has the form): a task is such a
 //! packed text of its own, and everything that may be long is kept apart.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use redis::Value;
 
@@ -24,6 +24,9 @@ const MAX_NAME: usize = 255;
 
 /// The latest date that fits: some 8900 years from now.
 pub(super) const FAR: Millis = (1 << 48) - 1;
+
+/// A spec with nothing special about it: its retry policy is kept as no text at all.
+static PLAIN: LazyLock<Spec> = LazyLock::new(|| Spec::new("", ""));
 
 /// By their numbers in the scripts; 0 is none.
 const CAUSES: [Cause; 13] = [
@@ -82,10 +85,18 @@ fn in_queue(queue: &str, name: &str) -> Vec<u8> {
     field.0
 }
 
-/// What `admit.lua` reads of a spec; `lane` is the number of its lane among those of the call.
-pub(super) fn meta(spec: &Spec, lane: usize) -> Result<Vec<u8>, StoreError> {
+/// What `admit.lua` reads of a spec, but for its text.
+pub(super) struct Meta {
+    /// How it comes to be a task.
+    pub head: Vec<u8>,
+    /// The tail of the packed task, from the date of its end on.
+    pub tail: Vec<u8>,
+}
+
+/// `lane` is the number of its lane among those of the call.
+pub(super) fn meta(spec: &Spec, lane: usize) -> Result<Meta, StoreError> {
     check(spec)?;
-    let mut meta = Writer(Vec::with_capacity(128));
+    let mut head = Writer::default();
     let keyed = spec.key.is_some();
     let flags = u64::from(spec.minted) | u64::from(keyed) << 1 | u64::from(spec.blockers.is_some()) << 2;
     let quiet = spec.key.as_ref().map_or(Quiet::Off, |key| key.quiet);
@@ -94,7 +105,7 @@ pub(super) fn meta(spec: &Spec, lane: usize) -> Result<Vec<u8>, StoreError> {
         (_, When::Now) => (0, 0),
         (_, When::At(at)) => (2, at),
     };
-    meta.number(1, flags).number(1, kind).number(6, time).number(2, lane as u64);
+    head.number(1, flags).number(1, kind).number(6, time).number(2, lane as u64);
     if let Some(key) = &spec.key {
         let conflict = match key.conflict {
             Conflict::Ignore => 0,
@@ -106,22 +117,22 @@ pub(super) fn meta(spec: &Spec, lane: usize) -> Result<Vec<u8>, StoreError> {
             Quiet::Debounce { wait, max_wait } => (1, wait, max_wait),
             Quiet::Throttle(time) => (2, time, 0),
         };
-        meta.number(1, conflict).number(1, quiet).number(6, wait).number(6, most);
+        head.number(1, conflict).number(1, quiet).number(6, wait).number(6, most);
     }
     if let Some(blockers) = &spec.blockers {
         let run_anyway = blockers.on_failure == OnBlockerFailure::Run;
-        meta.number(1, u64::from(run_anyway)).number(4, blockers.ids.len() as u64);
+        head.number(1, u64::from(run_anyway)).number(4, blockers.ids.len() as u64);
         blockers.ids.iter().for_each(|id| {
-            meta.text(1, id.as_str());
+            head.text(1, id.as_str());
         });
     }
-    // The tail of the packed task, from the date of its end on.
-    meta.number(6, 0).number(6, spec.expires_at.map_or(0, |at| at.max(1))).number(5, spec.input.len() as u64);
-    meta.number(4, 0).number(4, 0).number(4, 0).0.extend_from_slice(&spec.priority.to_be_bytes());
-    meta.text(1, spec.id.as_str()).text(1, spec.group.as_deref().unwrap_or_default());
+    let mut tail = Writer(Vec::with_capacity(96));
+    tail.number(6, 0).number(6, spec.expires_at.map_or(0, |at| at.max(1))).number(5, spec.input.len() as u64);
+    tail.number(4, 0).number(4, 0).number(4, 0).0.extend_from_slice(&spec.priority.to_be_bytes());
+    tail.text(1, spec.id.as_str()).text(1, spec.group.as_deref().unwrap_or_default());
     let key = spec.key.as_ref().map_or_else(Vec::new, |key| in_queue(&spec.queue, &key.text));
-    meta.number(2, key.len() as u64).0.extend_from_slice(&key);
-    Ok(meta.0)
+    tail.number(2, key.len() as u64).0.extend_from_slice(&key);
+    Ok(Meta { head: head.0, tail: tail.0 })
 }
 
 /// The text that readers get of a spec.
@@ -153,8 +164,11 @@ pub(super) fn text(spec: &Spec) -> Result<Vec<u8>, StoreError> {
         }
     };
     text.text(4, spec.metadata.as_deref().unwrap_or_default());
-    let retry =
-        serde_json::to_string(&spec.retry).map_err(|error| StoreError::Failed(error.to_string().into()))?;
+    let retry = if spec.retry == PLAIN.retry {
+        String::new()
+    } else {
+        serde_json::to_string(&spec.retry).map_err(|error| StoreError::Failed(error.to_string().into()))?
+    };
     text.text(4, &retry);
     let header = text.0.len() as u32 - 4;
     text.0[..4].copy_from_slice(&header.to_be_bytes());
@@ -208,6 +222,7 @@ impl Decoder {
         let metadata = Some(header.text(4)?).filter(|text| !text.is_empty()).map(Into::into);
         let retry_text = header.text(4)?.as_bytes();
         let retry = match &self.latest {
+            _ if retry_text.is_empty() => PLAIN.retry.clone(),
             Some(latest) if self.latest_retry == retry_text => latest.retry.clone(),
             _ => serde_json::from_slice(retry_text).map_err(|_| corrupt("a retry policy"))?,
         };

@@ -57,7 +57,12 @@ pub(super) fn breaks(error: &RedisError) -> bool {
         // Behind the same address another server may be the one that takes writes by now.
         return matches!(
             kind,
-            ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading
+            ServerErrorKind::ReadOnly
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::Moved
+                | ServerErrorKind::Ask
+                | ServerErrorKind::ClusterDown
         );
     }
     !matches!(error.kind(), ErrorKind::Extension)

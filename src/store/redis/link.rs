@@ -4,12 +4,12 @@
 //! namespace hears of a restart or a failover. A call on a connection that fails is not repeated here: whoever
 //! called knows whether it may be.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Value};
+use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, Value};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -22,11 +22,16 @@ use crate::store::StoreError;
 /// Version of the layout of the keys.
 const LAYOUT: i64 = 1;
 
+/// Nodes of a cluster that are asked one after the other.
+const MOVES: usize = 4;
+
 /// The oldest server that will do.
 const OLDEST: (u32, u32) = (6, 2);
 
 pub(super) struct Link {
     client: redis::Client,
+    /// In a cluster: the node that has the namespace, as the others have told.
+    owner: std::sync::Mutex<Option<redis::Client>>,
     runtime: Handle,
     /// The one declared key of every script.
     key: String,
@@ -49,6 +54,7 @@ struct Line {
 struct About {
     version: (u32, u32),
     is_replica: bool,
+    is_cluster: bool,
     run: String,
 }
 
@@ -61,6 +67,7 @@ impl Link {
     ) -> Arc<Self> {
         Arc::new(Self {
             client,
+            owner: std::sync::Mutex::default(),
             runtime: Handle::current(),
             key: format!("{prefix}m"),
             patience,
@@ -176,39 +183,71 @@ impl Link {
         Ok(())
     }
 
+    /// Connects to the server, or to the node of its cluster that has the namespace.
     async fn connect(&self, at_start: bool) -> Result<MultiplexedConnection, StoreError> {
+        let owner = || self.owner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut client = owner().clone().unwrap_or_else(|| self.client.clone());
+        for _ in 0..MOVES {
+            match self.connect_to(&client, at_start).await {
+                Ok(Reached::Owner(connection)) => return Ok(connection),
+                Ok(Reached::Other(address)) => {
+                    client = moved(&client, &address)?;
+                    *owner() = Some(client.clone());
+                }
+                Err(error) => {
+                    // Next time the server of the address is asked again.
+                    *owner() = None;
+                    return Err(error);
+                }
+            }
+        }
+        Err(StoreError::Unreachable("the nodes of the cluster send us round in circles".into()))
+    }
+
+    async fn connect_to(&self, client: &redis::Client, at_start: bool) -> Result<Reached, StoreError> {
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = connecting.await.map_err(|error| told(&error))?;
         let about = about(&mut connection).await?;
         if about.version < OLDEST {
-            let (major, minor) = about.version;
-            return Err(StoreError::Failed(
-                format!(
-                    "the server has version {major}.{minor}; at least {}.{} is needed",
-                    OLDEST.0, OLDEST.1
-                )
-                .into(),
-            ));
+            let ((major, minor), (old_major, old_minor)) = (about.version, OLDEST);
+            let what =
+                format!("the server has version {major}.{minor}; at least {old_major}.{old_minor} is needed");
+            return Err(StoreError::Failed(what.into()));
         }
-        if about.is_replica {
+        let replica = || {
             let what = "the server is a replica, which takes no writes".into();
-            return Err(if at_start { StoreError::Failed(what) } else { StoreError::Unreachable(what) });
+            if at_start { StoreError::Failed(what) } else { StoreError::Unreachable(what) }
+        };
+        if about.is_replica && !about.is_cluster {
+            return Err(replica());
         }
         if at_start {
             check_eviction(&mut connection).await?;
         }
-        self.hello(&mut connection, &about.run).await?;
-        Ok(connection)
+        if let Some(address) = self.hello(&mut connection, &about.run).await? {
+            return Ok(Reached::Other(address));
+        }
+        if about.is_replica { Err(replica()) } else { Ok(Reached::Owner(connection)) }
     }
 
-    async fn hello(&self, connection: &mut MultiplexedConnection, run: &str) -> Result<(), StoreError> {
+    /// Says hello; answers which node of a cluster has the namespace, where this one has not.
+    async fn hello(
+        &self,
+        connection: &mut MultiplexedConnection,
+        run: &str,
+    ) -> Result<Option<String>, StoreError> {
         let mut command = self.command(&BEAT, 3, 128);
         command.arg("hello").arg(run).arg(LAYOUT);
         let mut answer = command.query_async::<Value>(connection).await;
         if answer.as_ref().is_err_and(wants_script) {
             BEAT.load().query_async::<Value>(connection).await.map_err(|error| told(&error))?;
             answer = command.query_async::<Value>(connection).await;
+        }
+        if let Err(error) = &answer
+            && let Some((address, _)) = error.redirect_node()
+        {
+            return Ok(Some(address.to_owned()));
         }
         let mut answer = Items::of(answer.map_err(|error| told(&error))?)?;
         let (found, is_new_run) = (answer.number()?, answer.number()? == 1);
@@ -218,8 +257,33 @@ impl Link {
         if is_new_run {
             tracing::warn!("the server was restarted or another one has taken over");
         }
-        Ok(())
+        Ok(None)
     }
+}
+
+/// Whom a connection leads to.
+enum Reached {
+    Owner(MultiplexedConnection),
+    /// The node at this address has the namespace.
+    Other(String),
+}
+
+/// A client like this one for another node of the same cluster.
+fn moved(client: &redis::Client, address: &str) -> Result<redis::Client, StoreError> {
+    let wrong = || StoreError::Unreachable("the cluster names a node without an address".into());
+    let (to, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_| wrong())?;
+    let info = client.get_connection_info();
+    let at = |host: &str| if to.is_empty() { host.to_owned() } else { to.to_owned() };
+    let address = match info.addr() {
+        ConnectionAddr::Tcp(host, _) => ConnectionAddr::Tcp(at(host), port),
+        ConnectionAddr::TcpTls { host, insecure, tls_params, .. } => {
+            let (insecure, tls_params) = (*insecure, tls_params.clone());
+            ConnectionAddr::TcpTls { host: at(host), port, insecure, tls_params }
+        }
+        _ => ConnectionAddr::Tcp(at("localhost"), port),
+    };
+    redis::Client::open(info.clone().set_addr(address)).map_err(|error| told(&error))
 }
 
 async fn about(connection: &mut MultiplexedConnection) -> Result<About, StoreError> {
@@ -239,6 +303,7 @@ async fn about(connection: &mut MultiplexedConnection) -> Result<About, StoreErr
     Ok(About {
         version: (version.next().unwrap_or(0), version.next().unwrap_or(0)),
         is_replica: field("role") == "slave",
+        is_cluster: field("redis_mode") == "cluster",
         run: format!("{}:{}", field("run_id"), field("master_replid")),
     })
 }

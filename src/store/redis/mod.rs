@@ -16,10 +16,22 @@
 //!   and with them draws: every new connection compares the server's run with the one that is noted, and where
 //!   it differs skips a thousand million epochs. So no epoch is drawn twice, and what was claimed in the lost
 //!   part settles as stale, or, if the task is running under that very epoch on the new server too, counts.
-//!   What was acknowledged in the lost part is gone; this store cannot bring it back.
+//!   What was acknowledged in the lost part is gone; this store cannot bring it back. Not noticed is a server
+//!   that was made a replica and a primary again while a connection to it stayed open and unused.
 //! - Where nobody has beaten for half a lease (a pause of the server, a failover) nobody is dead for a lease.
+//! - In a cluster a namespace is on one node. The address may name any; the store goes where it is sent.
 //! - The last answer to every node is kept for some leases, so that a repeated `advance` is answered again. It
 //!   leaves out claims that the node has lost since.
+//!
+//! A user of the server needs these rights beside a password (a namespace of its own in place of the stars);
+//! with `+config|get` the store can also see for itself that nothing is evicted:
+//!
+//! ```text
+//! ~{*}:* &{*}:* +evalsha +script|load +info +ping +subscribe +unsubscribe +publish +time
+//! +get +set +unlink +exists +rename +hget +hset +hdel +hmget +hgetall +hlen +hincrby
+//! +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zremrangebyrank +zremrangebyscore +zcard +zscore
+//! +rpush +lpop +lindex +sadd +srem +smembers +sismember
+//! ```
 //!
 //! What does not: names and ids of more than 255 bytes are an error here. A page of a list may be short and
 //! still have a cursor, when a second of looking was not enough. `amend` by more than 1000 ids, other than

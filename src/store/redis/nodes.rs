@@ -35,7 +35,7 @@ pub(super) async fn pulse(link: &Arc<Link>, node: &str, lease: Millis) -> Result
         Ok((id, epoch, item.text()?.into()))
     })?;
     let paused = answer.texts()?.into_iter().map(Into::into).collect();
-    Ok(Pulse { now, dead, stop, paused, declared_dead: answer.number()? == 1 })
+    Ok(Pulse { now, dead, stop, paused, declared_dead: answer.number()? == 1, trouble: None })
 }
 
 pub(super) async fn leave(link: &Arc<Link>, node: &str) -> Result<(), StoreError> {

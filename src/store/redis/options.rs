@@ -87,7 +87,8 @@ impl RedisOptions {
         let refused =
             |_| StoreError::Failed("the address is no redis://, rediss:// or redis+unix:// URL".into());
         let info: ConnectionInfo = url.into_connection_info().map_err(refused)?;
-        let mut settings = info.redis_settings().clone();
+        // The newer protocol has other forms for the same answers.
+        let mut settings = info.redis_settings().clone().set_protocol(redis::ProtocolVersion::RESP2);
         if let Some(username) = &self.username {
             settings = settings.set_username(username);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::Value;
 use tokio::sync::oneshot;
 
-use super::codec::{FAR, meta, text};
+use super::codec::{FAR, Meta, meta, text};
 use super::link::Link;
 use super::script::PUSH;
 use super::wake::Wake;
@@ -99,7 +99,7 @@ impl Pusher {
             }
         }
         let size: usize = batch.sizes.iter().map(|part| part.specs).sum();
-        let mut command = self.link.command(&PUSH, 2 * size + 4 * batch.sizes.len() + 64, batch.bytes);
+        let mut command = self.link.command(&PUSH, 3 * size + 4 * batch.sizes.len() + 64, batch.bytes);
         batch.write(&mut command);
         let answer = self.link.run(&PUSH, command, EACH * size as u32).await;
         self.wake.tell();
@@ -122,7 +122,7 @@ struct Batch {
     lanes: Vec<(Name, Name)>,
     lane_of: HashMap<(Name, Name), usize>,
     sizes: Vec<Part>,
-    specs: Vec<(Vec<u8>, Vec<u8>)>,
+    specs: Vec<(Meta, Vec<u8>)>,
     bytes: usize,
 }
 
@@ -142,7 +142,10 @@ impl Batch {
                 encoded.push((meta(spec, self.lane(spec))?, text(spec)?));
             }
         }
-        self.bytes += encoded.iter().map(|(meta, text)| meta.len() + text.len() + 32).sum::<usize>();
+        self.bytes += encoded
+            .iter()
+            .map(|(meta, text)| meta.head.len() + meta.tail.len() + text.len() + 48)
+            .sum::<usize>();
         self.specs.append(&mut encoded);
         for push in pushes {
             let is_plain = push.guard.is_none() && push.specs.iter().all(|spec| is_plain(spec));
@@ -188,7 +191,7 @@ impl Batch {
                 super::cells::write_swap(command, guard);
             }
             for (meta, text) in specs.by_ref().take(part.specs) {
-                command.arg(&meta[..]).arg(&text[..]);
+                command.arg(&meta.head[..]).arg(&meta.tail[..]).arg(&text[..]);
             }
         }
     }

@@ -6,9 +6,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Wait between two attempts to listen.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// After so much silence the line is tried; and how long that may take.
+const SILENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The channel of a namespace, and who waits for a word on it.
 pub(super) struct Wake {
@@ -56,12 +61,18 @@ impl Drop for Wake {
 }
 
 async fn listen(client: &redis::Client, channel: &str, heard: &Notify) -> redis::RedisResult<()> {
-    let mut connection = client.get_async_pubsub().await?;
-    connection.subscribe(channel).await?;
+    let (mut sink, mut messages) = client.get_async_pubsub().await?.split();
+    sink.subscribe(channel).await?;
     heard.notify_waiters();
-    let mut messages = connection.on_message();
-    while messages.next().await.is_some() {
-        heard.notify_waiters();
+    loop {
+        match timeout(SILENCE, messages.next()).await {
+            Ok(Some(_)) => heard.notify_waiters(),
+            Ok(None) => return Ok(()),
+            // A half open line is as silent as a quiet one.
+            Err(_) => match timeout(PATIENCE, sink.ping::<redis::Value>()).await {
+                Ok(answer) => drop(answer?),
+                Err(_) => return Ok(()),
+            },
+        }
     }
-    Ok(())
 }

@@ -184,13 +184,12 @@ impl Ledger<'_> {
         let Some(rate) = &claim.rate else { return Ok(Ok(())) };
         let group = group.filter(|_| rate.by_group).cloned().unwrap_or_else(ungrouped);
         let arrival: Option<i64> = first(&mut self.sql.rate, [&*rate.key, &*group], |row| row.get(0))?;
-        match rate.take(arrival.unwrap_or(0) as u64, self.now) {
-            Ok(next) => {
-                self.sql.set_rate.execute(params![&*rate.key, &*group, signed(next)])?;
-                Ok(Ok(()))
-            }
-            Err(at) => Ok(Err(at)),
+        let arrival = arrival.unwrap_or(0) as u64;
+        let (next, answer) = rate.take(arrival, self.now);
+        if next != arrival {
+            self.sql.set_rate.execute(params![&*rate.key, &*group, signed(next)])?;
         }
+        Ok(answer)
     }
 
     fn start(

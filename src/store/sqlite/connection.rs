@@ -1,19 +1,22 @@
 //! Connections: how a file is opened, what it must be, and how it is brought to the current tables.
 
+use std::cell::Cell;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::store::StoreError;
 
 use super::error::{APPLICATION, SCHEMA, translate};
+use super::writer::Bond;
 
 /// The first version of SQLite whose write-ahead log cannot lose commits of several connections
 /// (sqlite.org/wal.html, "The WAL-Reset Bug").
 const LEAST_SQLITE: i32 = 3_051_003;
 /// How long a transaction waits for those of others.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(5);
 
 /// The connection that writes, on a file with current tables.
 pub(super) fn writer(path: &Path, is_strict: bool) -> Result<Connection, StoreError> {
@@ -26,8 +29,7 @@ pub(super) fn writer(path: &Path, is_strict: bool) -> Result<Connection, StoreEr
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let db = open(path, flags)?;
-    let version = prepare(&db).map_err(|error| translate(&error))?;
-    if let Some(error) = version {
+    if let Some(error) = prepare_in_turn(&db).map_err(|error| translate(&error))? {
         return Err(error);
     }
     set_durability(&db, is_strict).map_err(|error| translate(&error))?;
@@ -43,6 +45,51 @@ pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
+thread_local! {
+    /// Since when the statement of this thread has been waiting.
+    static SINCE: Cell<Instant> = Cell::new(Instant::now());
+    /// What this thread does now can be left undone.
+    static IS_HASTY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets statements wait for the locks of others, in short steps: SQLite's own way sleeps so long that who
+/// waits rarely meets the moment between two transactions of a busy neighbour.
+fn wait(tries: i32) -> bool {
+    if tries == 0 {
+        SINCE.set(Instant::now());
+    }
+    // Uneven, so that two who wait do not go on meeting each other.
+    let step = 200 + 150 * ((u64::from(tries.unsigned_abs()) + u64::from(std::process::id())) % 7);
+    if IS_HASTY.get() || SINCE.get().elapsed() >= BUSY {
+        return false;
+    }
+    std::thread::sleep(Duration::from_micros(step));
+    true
+}
+
+/// Brings the log into the file, and cuts it, where nobody is in the way.
+pub(super) fn cut_log(db: &Connection) {
+    IS_HASTY.set(true);
+    // Where others read or write it does what can be done without waiting for them, which is enough.
+    let _ = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    IS_HASTY.set(false);
+}
+
+/// Looks for damage in a file whose last user did not close it.
+pub(super) fn look_over(bond: &Bond) {
+    let looked = reader(&bond.path).and_then(|db| {
+        let sound = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+        db.query_row("PRAGMA quick_check(1)", [], sound).map_err(|error| translate(&error))
+    });
+    let found = match looked {
+        Ok(sound) if sound == "ok" => return,
+        Ok(damage) => StoreError::Corrupt(damage.into()),
+        Err(error) => error,
+    };
+    tracing::error!(target: "task::store", error = %found, "the file was not closed and is damaged");
+    *bond.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+}
+
 pub(super) fn set_durability(db: &Connection, is_strict: bool) -> rusqlite::Result<()> {
     db.pragma_update(None, "synchronous", if is_strict { "FULL" } else { "NORMAL" })?;
     // Elsewhere it does nothing; there a plain sync stops short of the platter.
@@ -52,9 +99,9 @@ pub(super) fn set_durability(db: &Connection, is_strict: bool) -> rusqlite::Resu
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let told = |error: rusqlite::Error| translate(&error);
     // The path as it is, not as a URI: no part of it can be an option.
-    let db = Connection::open_with_flags(path, flags).map_err(told)?;
-    let settle = || -> rusqlite::Result<()> {
-        db.busy_timeout(BUSY)?;
+    let mut db = Connection::open_with_flags(path, flags).map_err(told)?;
+    let mut settle = || -> rusqlite::Result<()> {
+        db.busy_handler(Some(wait))?;
         db.pragma_update(None, "trusted_schema", false)?;
         db.pragma_update(None, "cell_size_check", true)?;
         // A file that shrinks under a map would be a signal.
@@ -66,12 +113,30 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
+/// Where several set up a new file at once, SQLite does not let them wait for each other: the way to the log
+/// needs a lock that it gives up rather than wait with.
+fn prepare_in_turn(db: &Connection) -> rusqlite::Result<Option<StoreError>> {
+    let began = Instant::now();
+    loop {
+        match prepare(db) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < BUSY =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            prepared => return prepared,
+        }
+    }
+}
+
 /// Sets up the file where it is new; an error where it is somebody else's, or newer.
 fn prepare(db: &Connection) -> rusqlite::Result<Option<StoreError>> {
-    // Only ours, or nobody's, is touched.
-    if let Some(error) = refusal(db)? {
+    // Only ours, or nobody's, is touched. Seen in one snapshot: between two looks another process may set it up.
+    let snapshot = db.unchecked_transaction()?;
+    if let Some(error) = refusal(&snapshot)? {
         return Ok(Some(error));
     }
+    snapshot.commit()?;
     db.pragma_update(None, "page_size", 4096)?;
     let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {

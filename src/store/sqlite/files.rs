@@ -74,6 +74,7 @@ pub(super) fn claim(path: &Path) -> Result<(PathBuf, String), StoreError> {
     create(&path).map_err(|error| failed(&format!("{told} cannot be created"), &error))?;
     let found = fs::symlink_metadata(&path).map_err(|error| failed(&told, &error))?;
     tighten(&path, &found);
+    writable(&path).map_err(|error| failed(&format!("{told} cannot be written"), &error))?;
     Ok((path, identity(&found, &told)))
 }
 
@@ -86,6 +87,46 @@ fn identity(found: &fs::Metadata, _: &str) -> String {
 #[cfg(not(unix))]
 fn identity(_: &fs::Metadata, told: &str) -> String {
     told.to_lowercase()
+}
+
+/// What tells a file from another one in its place; `None`: there is none to be seen.
+pub(super) fn inode(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+    }
+    // An open file can be neither moved nor deleted there.
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
+
+/// An open file is not the one at its path any more: what is written to it, nobody will find.
+pub(super) fn is_elsewhere(path: &Path, opened: Option<(u64, u64)>) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    let is_gone = || {
+        let found = fs::symlink_metadata(path);
+        found.is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
+    };
+    match (opened, inode(path)) {
+        (Some(opened), Some(found)) => opened != found,
+        (Some(_), None) => is_gone(),
+        (None, _) => false,
+    }
+}
+
+/// SQLite would fall back to reading by itself, leave a log behind that nobody can write, and never look again.
+fn writable(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    rustix::fs::access(path, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)?;
+    #[cfg(not(unix))]
+    if fs::metadata(path)?.permissions().readonly() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(())
 }
 
 /// Others have no business in a file of tasks, whatever made it readable to them.

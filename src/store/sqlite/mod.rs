@@ -7,6 +7,9 @@
 //! `claim` (with `lanes`, `ready`, `stream`), `amend`, `cells`, `retention` work on it; `row` and `schema.sql`
 //! say how a record is written.
 //!
+//! A file whose last user was cut off is looked over behind the work, and what is wrong with it is told at a
+//! beat; SQLite itself replays its log.
+//!
 //! What is promised: a push, a settlement or an amendment that was answered survives the death of any process
 //! at any moment; with `Durability::Strict` also a power cut, with `Durability::Relaxed` all but the last
 //! half second before one.
@@ -200,12 +203,15 @@ impl TaskFile {
         monotonic: Box<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let strict = options.durability == Durability::Strict;
+        // Who closes a file last takes its log away.
+        let was_cut_off = std::fs::metadata(files::beside(&path, "-wal")).is_ok_and(|log| log.len() > 0);
         let db = connection::writer(&path, strict)?;
         let bond = Arc::new(Bond {
             path: path.clone(),
             strict: strict.into(),
             clock,
             changed: Arc::new(Notify::new()),
+            trouble: Mutex::default(),
             transitions: Mutex::default(),
         });
         let failed = |error: std::io::Error| StoreError::Failed(format!("no thread: {error}").into());
@@ -215,6 +221,11 @@ impl TaskFile {
             .name("task-sqlite".into())
             .spawn(move || writer::work(&shared, &queue, db))
             .map_err(failed)?;
+        if was_cut_off {
+            let shared = bond.clone();
+            let look = move || connection::look_over(&shared);
+            std::thread::Builder::new().name("task-sqlite-check".into()).spawn(look).map_err(failed)?;
+        }
         let quick = Reader::start("task-sqlite-read", path.clone()).map_err(failed)?;
         let slow = Reader::start("task-sqlite-list", path).map_err(failed)?;
         let (watch, lease) = (Mutex::default(), options.lease);
@@ -289,6 +300,7 @@ impl TaskFile {
             }
         }
         pulse.dead.sort();
+        pulse.trouble = self.bond.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(pulse)
     }
 }
@@ -296,7 +308,10 @@ impl TaskFile {
 impl Store for SqliteStore {
     fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
         let weight = pushes.iter().map(|push| push.specs.len()).sum();
-        self.write(weight, move |desk| pushes.iter().map(|push| desk.ledger.push(push)).collect())
+        self.write(weight, move |desk| {
+            desk.has_news = true;
+            pushes.iter().map(|push| desk.ledger.push(push)).collect()
+        })
     }
 
     fn advance(&self, step: Arc<Advance>) -> Answer<'_, Arc<Turn>> {
@@ -319,7 +334,10 @@ impl Store for SqliteStore {
     }
 
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
-        self.write(STEP, move |desk| desk.ledger.amend(&target, &change))
+        self.write(STEP, move |desk| {
+            desk.has_news = true;
+            desk.ledger.amend(&target, &change)
+        })
     }
 
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
@@ -345,7 +363,10 @@ impl Store for SqliteStore {
     }
 
     fn swap(&self, swap: Swap) -> Answer<'_, Result<(), Option<Cell>>> {
-        self.write(1, move |desk| desk.ledger.swap(&swap))
+        self.write(1, move |desk| {
+            desk.has_news = true;
+            desk.ledger.swap(&swap)
+        })
     }
 
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
@@ -370,6 +391,7 @@ impl Store for SqliteStore {
         let own = node.clone();
         let off = self.write(1, move |desk| {
             desk.forget_node(&own);
+            desk.is_leaving = true;
             desk.ledger.drop_node(&own)
         });
         let file = self.file.clone();

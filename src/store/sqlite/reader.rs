@@ -10,6 +10,7 @@ use crate::store::StoreError;
 
 use super::connection;
 use super::error::translate;
+use super::files;
 
 type Question = Box<dyn FnOnce(Result<&Connection, StoreError>) + Send>;
 
@@ -55,10 +56,14 @@ fn on_a_snapshot<T>(
 
 fn answer(path: &std::path::Path, asked: &Receiver<Question>) {
     let mut db: Option<Connection> = None;
+    let mut inode = None;
     while let Ok(question) = asked.recv() {
+        if db.is_some() && files::is_elsewhere(path, inode) {
+            db = None;
+        }
         if db.is_none() {
             match connection::reader(path) {
-                Ok(opened) => db = Some(opened),
+                Ok(opened) => (db, inode) = (Some(opened), files::inode(path)),
                 Err(error) => {
                     question(Err(error));
                     std::thread::sleep(Duration::from_millis(10));

@@ -26,6 +26,8 @@ use super::ledger::Ledger;
 const JOBS: usize = 256;
 /// Tasks of one transaction, more or less: a bound on its time.
 const TASKS: usize = 5000;
+/// What a process leaves to its neighbours after each of its transactions.
+const COURTESY: Duration = Duration::from_micros(300);
 /// With relaxed durability the log is synced so often while commits come.
 const SYNC: Duration = Duration::from_millis(500);
 /// How soon commits of other processes are looked for: at once after work, ever more rarely in the calm.
@@ -36,8 +38,16 @@ pub(super) struct Desk<'c> {
     pub ledger: Ledger<'c>,
     pub runs: Runs,
     turns: HashMap<NodeId, (u64, Arc<Turn>)>,
+    /// Of the file.
+    inode: Option<(u64, u64)>,
     /// Of the transaction under way.
     fresh: Vec<(NodeId, u64, Arc<Turn>)>,
+    /// The transaction under way has done something that others may wait for.
+    pub has_news: bool,
+    /// The last node of this process has left: the file should be whole without its log.
+    pub is_leaving: bool,
+    /// Others have written between the latest two transactions.
+    has_company: bool,
 }
 
 impl Desk<'_> {
@@ -52,6 +62,7 @@ impl Desk<'_> {
             return Ok(turn.clone());
         }
         let turn = Arc::new(self.ledger.advance(step, &mut self.runs)?);
+        self.has_news |= !turn.settled.is_empty() || !turn.ended.is_empty();
         self.fresh.push((step.node.clone(), step.turn_no, turn.clone()));
         Ok(turn)
     }
@@ -69,6 +80,7 @@ impl Desk<'_> {
 
     fn roll_back(&mut self) {
         self.fresh.clear();
+        self.has_news = false;
         self.runs = Runs::default();
         self.ledger.roll_back();
     }
@@ -134,6 +146,8 @@ pub(super) struct Bond {
     pub strict: AtomicBool,
     pub clock: Box<dyn Clock>,
     pub changed: Arc<Notify>,
+    /// What a look at the file after an unclean end has found, until somebody is told.
+    pub trouble: std::sync::Mutex<Option<StoreError>>,
     /// How often each transition was taken; for tests.
     pub transitions: std::sync::Mutex<Vec<u64>>,
 }
@@ -148,7 +162,7 @@ impl Bond {
 pub(super) fn work(bond: &Bond, jobs: &Receiver<Box<dyn Job>>, db: Connection) {
     let mut next = Some(db);
     loop {
-        let opened = next.take().map_or_else(|| connection::writer(&bond.path, bond.is_strict()), Ok);
+        let opened = next.take().map_or_else(|| reopen(bond), Ok);
         let ended = match opened {
             Ok(db) => serve(bond, jobs, &db),
             Err(error) => refuse(jobs, &error),
@@ -157,6 +171,12 @@ pub(super) fn work(bond: &Bond, jobs: &Receiver<Box<dyn Job>>, db: Connection) {
             return;
         }
     }
+}
+
+/// What was lost may have to be created again, with the rights of a new file.
+fn reopen(bond: &Bond) -> Result<Connection, StoreError> {
+    super::files::claim(&bond.path)?;
+    connection::writer(&bond.path, bond.is_strict())
 }
 
 #[derive(PartialEq, Eq)]
@@ -180,7 +200,16 @@ fn serve(bond: &Bond, jobs: &Receiver<Box<dyn Job>>, db: &Connection) -> Ended {
         Ok(ledger) => ledger,
         Err(error) => return refuse(jobs, &translate(&error)),
     };
-    let mut desk = Desk { ledger, runs: Runs::default(), turns: HashMap::new(), fresh: Vec::new() };
+    let mut desk = Desk {
+        ledger,
+        runs: Runs::default(),
+        turns: HashMap::new(),
+        inode: super::files::inode(&bond.path),
+        fresh: Vec::new(),
+        has_news: false,
+        is_leaving: false,
+        has_company: false,
+    };
     let mut log = Log { strict: bond.is_strict(), synced_at: Instant::now(), is_dirty: false };
     let mut worked_at = Instant::now();
     loop {
@@ -199,6 +228,13 @@ fn serve(bond: &Bond, jobs: &Receiver<Box<dyn Job>>, db: &Connection) -> Ended {
                 let is_lost = settle(bond, &mut desk, batch);
                 worked_at = Instant::now();
                 log.committed(bond, db);
+                if std::mem::take(&mut desk.is_leaving) {
+                    log.cut(db);
+                }
+                if desk.has_company {
+                    // They can only begin while nobody else has begun.
+                    std::thread::sleep(COURTESY);
+                }
                 if is_lost {
                     return Ended::Lost;
                 }
@@ -225,7 +261,9 @@ fn settle(bond: &Bond, desk: &mut Desk<'_>, mut batch: Vec<Box<dyn Job>>) -> boo
     match transact(bond, desk, &mut batch) {
         Ok(()) => {
             batch.iter_mut().for_each(|job| job.end(Ok(())));
-            bond.changed.notify_waiters();
+            if std::mem::take(&mut desk.has_news) {
+                bond.changed.notify_waiters();
+            }
             false
         }
         Err(Failed { error, began, gone }) => {
@@ -249,7 +287,11 @@ struct Failed {
 fn transact(bond: &Bond, desk: &mut Desk<'_>, batch: &mut [Box<dyn Job>]) -> Result<(), Failed> {
     let told =
         |error: &rusqlite::Error, began| Failed { error: translate(error), began, gone: is_gone(error) };
-    desk.ledger.begin(bond.clock.now()).map_err(|error| {
+    if super::files::is_elsewhere(&bond.path, desk.inode) {
+        let error = StoreError::Unreachable("the file was moved or deleted".into());
+        return Err(Failed { error, began: false, gone: true });
+    }
+    desk.has_company = desk.ledger.begin(bond.clock.now()).map_err(|error| {
         let failed = told(&error, false);
         desk.roll_back();
         failed
@@ -317,10 +359,11 @@ impl Log {
         if calm < Duration::from_secs(1) {
             return;
         }
+        self.cut(db);
+    }
+
+    fn cut(&mut self, db: &Connection) {
         self.is_dirty = false;
-        // Where others read or write it does what can be done without waiting for them, which is enough.
-        let _ = db.busy_timeout(Duration::ZERO);
-        let _ = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        let _ = db.busy_timeout(connection::BUSY);
+        connection::cut_log(db);
     }
 }

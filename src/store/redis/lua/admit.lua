@@ -1,13 +1,13 @@
 -- What becomes of pushed specs: a look at all of them first, then the tasks, in the order in which they came.
 --
--- A spec comes as two texts: `meta` (flags, the earliest start, the number of its lane in `wanted`, what is
--- said about its key and its blockers, then the tail of the packed task) and the text that readers get,
--- whose first four bytes say where its input begins.
+-- A spec comes as three texts: its head (flags, the earliest start, the number of its lane in `wanted`, what
+-- is said about its key and its blockers), the tail of the packed task, and the text that readers get, whose
+-- first four bytes say where its input begins.
 local MINTED, KEYED, WAITS = 1, 2, 4
 local IGNORE, REPLACE, REFUSE = 0, 1, 2
 local DEBOUNCE, THROTTLE = 1, 2
 local AT_ONCE, AFTER = 0, 1
-local META, TAIL = '>BBI6I2', '>I6I6I5I4I4I4i4Bc0Bc0I2c0'
+local HOW, TAIL = '>BBI6I2', '>I6I6I5I4I4I4i4Bc0Bc0I2c0'
 
 -- The lanes that specs name, by number: queue and name; `known` has those that were looked up.
 local wanted, known = {}, {}
@@ -34,26 +34,25 @@ local function lane_for(number)
   return known[number]
 end
 
-local function spec_of(meta, text)
+local function spec_of(head, tail, text)
   local s = { text = text, ids = {} }
   local at
-  s.flags, s.when, s.time, s.lane, at = unpacked(META, meta)
+  s.flags, s.when, s.time, s.lane, at = unpacked(HOW, head)
   s.minted = s.flags % 2 == MINTED
   if bit.band(s.flags, KEYED) ~= 0 then
-    s.conflict, s.quiet, s.quiet_for, s.quiet_max, at = unpacked('>BBI6I6', meta, at)
+    s.conflict, s.quiet, s.quiet_for, s.quiet_max, at = unpacked('>BBI6I6', head, at)
   end
   if bit.band(s.flags, WAITS) ~= 0 then
     local run_anyway, size
-    run_anyway, size, at = unpacked('>BI4', meta, at)
+    run_anyway, size, at = unpacked('>BI4', head, at)
     s.run_anyway = run_anyway == 1
     for n = 1, size do
-      s.ids[n], at = unpacked('>Bc0', meta, at)
+      s.ids[n], at = unpacked('>Bc0', head, at)
     end
   end
   s.waits = bit.band(s.flags, WAITS) ~= 0
-  s.tail = at
   local _
-  _, s.expires, s.bytes, _, _, _, s.priority, s.id, s.group, s.key = unpacked(TAIL, meta, at)
+  _, s.expires, s.bytes, _, _, _, s.priority, s.id, s.group, s.key = unpacked(TAIL, tail)
   return s
 end
 

@@ -12,27 +12,34 @@ end
 
 -- The answer of the turn before, for a node that has not heard it. Claims that have been taken from it since
 -- are left out: they could not be settled.
-local last = call('GET', K .. 'last:' .. node)
-if last then
-  local kept = cmsgpack.unpack(last)
-  if kept[1] >= turn_no then
-    local serials = {}
-    for n = 1, #kept[4], 16 do
-      serials[#serials + 1] = sub(kept[4], n, n + 15)
-    end
-    local found = fetch(K .. 't', serials)
-    local still, raw_texts, lists = {}, {}, {}
-    for n, raw in ipairs(found) do
-      if raw and byte(raw, 1) == RUNNING and unpacked('>I7', raw, 8) == kept[5] + n - 1 then
-        still[#still + 1], raw_texts[#raw_texts + 1] = serials[n], raw
-        if bit.band(byte(raw, 3), AWAITS) ~= 0 then
-          lists[#lists + 1] = #still
-          lists[#lists + 1] = call('HGET', K .. 'bl', serials[n])
+local function repeated()
+  local last = call('GET', K .. 'last:' .. node)
+  if last then
+    local kept = cmsgpack.unpack(last)
+    if kept[1] >= turn_no then
+      local serials = {}
+      for n = 1, #kept[4], 16 do
+        serials[#serials + 1] = sub(kept[4], n, n + 15)
+      end
+      local found = fetch(K .. 't', serials)
+      local still, raw_texts, lists = {}, {}, {}
+      for n, raw in ipairs(found) do
+        if raw and byte(raw, 1) == RUNNING and unpacked('>I7', raw, 8) == kept[5] + n - 1 then
+          still[#still + 1], raw_texts[#raw_texts + 1] = serials[n], raw
+          if bit.band(byte(raw, 3), AWAITS) ~= 0 then
+            lists[#lists + 1] = #still
+            lists[#lists + 1] = call('HGET', K .. 'bl', serials[n])
+          end
         end
       end
+      return { kept[2], kept[3], kept[6], kept[7], kept[8], raw_texts, fetch(K .. 'spec', still), lists }
     end
-    return { kept[2], kept[3], kept[6], kept[7], kept[8], raw_texts, fetch(K .. 'spec', still), lists }
   end
+end
+
+local answer = repeated()
+if answer then
+  return answer
 end
 -- Frees memory before it takes any: only the first write can be refused for want of it, and what has been
 -- done has to be recorded even then.
@@ -54,7 +61,7 @@ local hide, hidden = marker('v' .. RUNS, -1)
 local show, shown = marker('v' .. (COMPLETED + 3), 1)
 
 -- `budgets` are the failures and losses as they stand in a packed task.
-local function complete_plain(serial, raw, epoch, output, budgets)
+local function complete_plain(serial, raw, output, budgets)
   local flags, by, lane = byte(raw, 3), sub(raw, 4, 7), sub(raw, 53, 56)
   local bytes = unpacked('>I5', raw, 69) + #output
   local head = plain.heads[flags]
@@ -70,12 +77,7 @@ local function complete_plain(serial, raw, epoch, output, budgets)
   plain_outputs[2 * n - 1], plain_outputs[2 * n] = serial, output
   plain_files[2 * n - 1], plain_files[2 * n] = in_row(count('end', 1)), serial
   plain.lanes[lane] = (plain.lanes[lane] or 0) + 1
-  local runs = plain.owners[by]
-  if not runs then
-    runs = {}
-    plain.owners[by] = runs
-  end
-  runs[#runs + 1] = epoch
+  plain.owners[by] = (plain.owners[by] or 0) + 1
   hide(serial)
   show(serial)
   local length = byte(raw, 90)
@@ -96,8 +98,8 @@ local function write_plain()
     add(sums.n, number .. ':' .. (COMPLETED + 3), size)
     add(sums.rk, lane_of(number).kind, -size)
   end
-  for by, runs in pairs(plain.owners) do
-    each('HDEL', K .. 'r:' .. owner_of((unpacked('>I4', by))), runs)
+  for by, size in pairs(plain.owners) do
+    add(sums.rn, digits(unpacked('>I4', by)), -size)
   end
   hidden()
   shown()
@@ -154,13 +156,13 @@ local function read_settlement(said)
   s.output = has_output == 1 and arg() or nil
   s.attempt = has_attempt == 1 and arg() or nil
   for k = 1, spawned do
-    s.spawn[k] = spec_of(arg(), arg())
+    s.spawn[k] = spec_of(arg(), arg(), arg())
   end
   return s
 end
 
--- A settlement is its task, its epoch (packed, then in digits), and what is said: a success, which most are,
--- only its budgets and its output.
+-- A settlement is its task, its epoch, packed, and what is said: of a success, which most are, only its
+-- budgets and its output.
 local function settle_all(size)
   local ids, epochs, said, outputs = {}, {}, {}, {}
   for n = 1, size do
@@ -190,8 +192,8 @@ local function settle_all(size)
     local raw, output = serial and raws[serial], outputs[n]
     settled[n] = '\0'
     if output and raw and not tasks[serial] and is_plain(raw) then
-      if byte(raw, 1) == RUNNING and sub(raw, 8, 14) == sub(epochs[n], 1, 7) then
-        complete_plain(serial, raw, sub(epochs[n], 8), output, said[n])
+      if byte(raw, 1) == RUNNING and sub(raw, 8, 14) == epochs[n] then
+        complete_plain(serial, raw, output, said[n])
         settled[n] = '\2'
       end
     elseif serial then
@@ -248,36 +250,40 @@ local function wants_of(size)
   return wants
 end
 
-local size = tonumber(arg())
-local settled, ended = '', {}
-if size > 0 then
-  settled = settle_all(size)
-  flush()
-end
-promote()
-flush()
-expire(500, ended)
-flush()
-cascade(1000 - #ended, ended)
-flush()
-local max = tonumber(arg())
-local claimed = claim(owner, node, max, wants_of(tonumber(arg())), ended)
-raws = {}
-flush()
-call('ZREMRANGEBYSCORE', K .. 'rates', '-inf', '(' .. digits(now * 1000))
-local timed = tonumber(call('ZRANGE', K .. 'timed', 0, 0, 'WITHSCORES')[2] or -1)
-local expires = tonumber(call('ZRANGE', K .. 'x', 0, 0, 'WITHSCORES')[2] or -1)
-local more = call('EXISTS', K .. 'cascades') == 1 or timed >= 0 and timed <= now or expires >= 0 and expires <= now
-local next_at = -1
-for _, time_at in ipairs({ timed, expires, claimed.reopens or -1 }) do
-  if time_at >= 0 and (next_at < 0 or time_at < next_at) then
-    next_at = time_at
+local function advance()
+  local size = tonumber(arg())
+  local settled, ended = '', {}
+  if size > 0 then
+    settled = settle_all(size)
+    flush()
   end
+  promote()
+  flush()
+  expire(500, ended)
+  flush()
+  cascade(1000 - #ended, ended)
+  flush()
+  local max = tonumber(arg())
+  local claimed = claim(owner, max, wants_of(tonumber(arg())), ended)
+  raws = {}
+  flush()
+  call('ZREMRANGEBYSCORE', K .. 'rates', '-inf', '(' .. digits(now * 1000))
+  local timed = tonumber(call('ZRANGE', K .. 'timed', 0, 0, 'WITHSCORES')[2] or -1)
+  local expires = tonumber(call('ZRANGE', K .. 'x', 0, 0, 'WITHSCORES')[2] or -1)
+  local more = call('EXISTS', K .. 'cascades') == 1 or timed >= 0 and timed <= now or expires >= 0 and expires <= now
+  local next_at = -1
+  for _, time_at in ipairs({ timed, expires, claimed.reopens or -1 }) do
+    if time_at >= 0 and (next_at < 0 or time_at < next_at) then
+      next_at = time_at
+    end
+  end
+  more = more and 1 or 0
+  local kept = { turn_no, now, settled, table.concat(claimed.serials), claimed.first, ended, more, next_at }
+  call('SET', K .. 'last:' .. node, cmsgpack.pack(kept), 'PX', ARGV[7])
+  if size > 0 or #ended > 0 then
+    redis.pcall('PUBLISH', K .. 'wake', '')
+  end
+  return { now, settled, ended, more, next_at, claimed.raws, fetch(K .. 'spec', claimed.serials), claimed.lists }
 end
-more = more and 1 or 0
-local kept = { turn_no, now, settled, table.concat(claimed.serials), claimed.first, ended, more, next_at }
-call('SET', K .. 'last:' .. node, cmsgpack.pack(kept), 'PX', ARGV[7])
-if size > 0 or #ended > 0 then
-  redis.pcall('PUBLISH', K .. 'wake', '')
-end
-return { now, settled, ended, more, next_at, claimed.raws, fetch(K .. 'spec', claimed.serials), claimed.lists }
+
+return advance()

@@ -11,7 +11,7 @@ end
 
 local function find_dead(lease)
   for _, node in ipairs(call('ZRANGEBYSCORE', K .. 'nodes', '-inf', now - lease - 1)) do
-    if call('HLEN', K .. 'r:' .. node) == 0 then
+    if running_of(node) == 0 then
       forget_node(node)
     else
       call('HSET', K .. 'nd:' .. node, 'dead', 1, 'to', counter('epoch'))
@@ -86,7 +86,7 @@ end
 
 -- ARGV: node
 function answers.leave()
-  if call('HLEN', K .. 'r:' .. ARGV[3]) == 0 then
+  if running_of(ARGV[3]) == 0 then
     forget_node(ARGV[3])
   end
   return 1
@@ -98,7 +98,7 @@ function answers.nodes()
   for at = 1, #all, 2 do
     local node = all[at]
     local told_by = call('HMGET', K .. 'nd:' .. node, 'host', 'pid')
-    list[#list + 1] = { node, told_by[1] or '', told_by[2] or '0', call('HLEN', K .. 'r:' .. node), all[at + 1] }
+    list[#list + 1] = { node, told_by[1] or '', told_by[2] or '0', running_of(node), all[at + 1] }
   end
   return list
 end

@@ -86,7 +86,7 @@ local function count(name, by)
 end
 
 -- Sums that are only ever added to: written with HINCRBY, never read here.
-local sums = { n = {}, rk = {}, rg = {} }
+local sums = { n = {}, rk = {}, rg = {}, rn = {} }
 
 local function add(map, key, by)
   map[key] = (map[key] or 0) + by

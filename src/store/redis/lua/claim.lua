@@ -22,10 +22,15 @@ local function take_rate(rate, group)
   local field = rate.by_group and 'g' .. #rate.key .. ':' .. rate.key .. group or 'k' .. rate.key
   local now_us = now * 1000
   local span = math.min(rate.interval * rate.burst, 4e15)
-  local tat = tonumber(arrivals[field] or call('ZSCORE', K .. 'rates', field) or 0)
-  tat = math.min(math.max(tat, now_us), now_us + span)
+  local known = tonumber(arrivals[field] or call('ZSCORE', K .. 'rates', field) or 0)
+  local tat = math.min(math.max(known, now_us), now_us + span)
   local new = tat + rate.interval
   if new > now_us + span then
+    if tat < known then
+      -- The clock was set back: this is what opens the gate again.
+      arrivals[field] = tat
+      rank(K .. 'rates', field, tat)
+    end
     return math.ceil((new - span) / 1000)
   end
   arrivals[field] = new
@@ -150,7 +155,6 @@ local function start(w, name, group, raw, claimed)
     claimed.lists[#claimed.lists + 1] = call('HGET', K .. 'bl', serial)
   end
   claimed.writes[2 * n - 1], claimed.writes[2 * n] = serial, raw
-  claimed.runs[2 * n - 1], claimed.runs[2 * n] = in_row(epoch), serial
   claimed.hide(serial)
   claimed.show(serial)
   local kind = w.want.kind
@@ -236,9 +240,8 @@ local function walkers_of(wants)
   return walkers
 end
 
-local function claim(owner, node, max, wants, ended)
-  local claimed = { owner = owner, size = 0, serials = {}, raws = {}, writes = {}, runs = {}, heads = {},
-    lists = {} }
+local function claim(owner, max, wants, ended)
+  local claimed = { owner = owner, size = 0, serials = {}, raws = {}, writes = {}, heads = {}, lists = {} }
   local hidden, shown
   claimed.hide, hidden = marker('v' .. READY, -1)
   claimed.show, shown = marker('v' .. RUNS, 1)
@@ -287,8 +290,8 @@ local function claim(owner, node, max, wants, ended)
   if claimed.size > 0 then
     count('w', -claimed.size)
     count('epoch', claimed.size)
+    add(sums.rn, digits(owner), claimed.size)
     each('HSET', K .. 't', claimed.writes)
-    each('HSET', K .. 'r:' .. node, claimed.runs)
   end
   return claimed
 end

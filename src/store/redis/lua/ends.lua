@@ -86,15 +86,14 @@ end
 -- Takes a running task from its node.
 local function let_go(t)
   local kind = lane_of(t.lane).kind
-  local node = owner_of(t.owner)
   tally(t.lane, RUNS, t.serial, -1)
   add(sums.rk, kind, -1)
   if t.group ~= '' then
     add(sums.rg, kind .. ':' .. t.group, -1)
   end
-  put('r:' .. node, digits(t.epoch), false)
+  add(sums.rn, digits(t.owner), -1)
   if has(t, STOPS) then
-    put('stop:' .. node, digits(t.epoch), false)
+    put('stop:' .. owner_of(t.owner), digits(t.epoch), false)
   end
   t.owner = 0
   change(t)

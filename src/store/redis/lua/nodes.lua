@@ -16,19 +16,37 @@ local function forget_node(node)
   if number then
     call('HDEL', K .. 'nn', number)
   end
-  call('UNLINK', K .. 'nd:' .. node, K .. 'last:' .. node, K .. 'stop:' .. node, K .. 'r:' .. node)
+  call('UNLINK', K .. 'nd:' .. node, K .. 'last:' .. node, K .. 'stop:' .. node)
   call('ZREM', K .. 'nodes', node)
   call('SREM', K .. 'given', node)
 end
 
--- The runs of a node up to an epoch, by epoch.
+-- How many tasks a node runs.
+local function running_of(node)
+  local number = call('HGET', K .. 'nd:' .. node, 'no')
+  return number and tonumber(call('HGET', K .. 'rn', number) or 0) or 0
+end
+
+-- The runs of a node up to an epoch, by epoch. Nodes keep no list of what they run: only the dead are asked
+-- for it, and there are never many running tasks to look through.
 local function runs_to(node, to)
   local runs = {}
-  local all = call('HGETALL', K .. 'r:' .. node)
-  for at = 1, #all, 2 do
-    local epoch = tonumber(all[at])
-    if epoch <= to then
-      runs[#runs + 1] = { epoch, all[at + 1] }
+  local number = tonumber(call('HGET', K .. 'nd:' .. node, 'no') or 0)
+  if to == 0 or running_of(node) == 0 then
+    return runs
+  end
+  for _, chunk in ipairs(call('ZRANGE', K .. 'i:v' .. RUNS, 0, -1)) do
+    local serials = {}
+    for n = 0, 99 do
+      serials[n + 1] = chunk .. string.format('%02d', n)
+    end
+    for n, raw in ipairs(fetch(K .. 't', serials)) do
+      if raw and byte(raw, 1) == RUNNING and unpacked('>I4', raw, 4) == number then
+        local epoch = unpacked('>I7', raw, 8)
+        if epoch <= to then
+          runs[#runs + 1] = { epoch, serials[n] }
+        end
+      end
     end
   end
   table.sort(runs, function(a, b) return a[1] < b[1] end)

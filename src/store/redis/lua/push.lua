@@ -11,9 +11,9 @@ for number = 1, tonumber(arg()) do
   wanted[number] = { arg(), arg() }
 end
 
--- What specs that begin alike have in common: the first ten bytes of `meta` say when and in which lane.
+-- What specs with one head have in common: when they may start, and their lane.
 local function alike(head)
-  local _, when, time, number = unpacked(META, head)
+  local _, when, time, number = unpacked(HOW, head)
   local run_at = now
   if when == AFTER then
     run_at = math.min(now + time, 2 ^ 48 - 1)
@@ -42,42 +42,40 @@ end
 
 -- Tasks that nothing can refuse and that stand for no other: most pushes.
 local function add_plain(size)
-  local ids, metas, texts = {}, {}, {}
+  local ids, from = {}, at
   for n = 1, size do
-    local meta = ARGV[at + 1]
-    metas[n], texts[n] = meta, ARGV[at + 2]
-    at = at + 2
-    ids[n] = sub(meta, 45, 44 + byte(meta, 44))
+    local tail = ARGV[at + 2]
+    ids[n] = sub(tail, 35, 34 + byte(tail, 34))
+    at = at + 3
   end
   local serials = fetch(K .. 'ids', ids)
   local first, made, heads, scores = counter('place'), 0, {}, {}
   local seen, by_id, by_serial, specs = {}, {}, {}, {}
   local mark_all, marked_all = marker('a', 1)
   for n = 1, size do
-    local id, meta = ids[n], metas[n]
+    local id, head, tail = ids[n], ARGV[from + 3 * n - 2], ARGV[from + 3 * n - 1]
     if not serials[n] and not seen[id] then
       made = made + 1
       local number = first + made
       local serial = in_row(number)
-      local head = sub(meta, 1, 10)
       local common = heads[head]
       if not common then
         common = alike(head)
         heads[head] = common
       end
       local place_no = pack('>I7', number)
-      local length = byte(meta, 44)
-      local group_length = byte(meta, 45 + length)
-      local group = group_length > 0 and sub(meta, 46 + length, 45 + length + group_length) or ''
+      local length = byte(tail, 34)
+      local group_length = byte(tail, 35 + length)
+      local group = group_length > 0 and sub(tail, 36 + length, 35 + length + group_length) or ''
       seen[id] = true
       by_id[2 * made - 1], by_id[2 * made] = id, serial
-      specs[2 * made - 1], specs[2 * made] = serial, texts[n]
+      specs[2 * made - 1], specs[2 * made] = serial, ARGV[from + 3 * n]
       by_serial[2 * made - 1] = serial
-      by_serial[2 * made] = common.flags .. place_no .. place_no .. common.dates .. sub(meta, 11)
+      by_serial[2 * made] = common.flags .. place_no .. place_no .. common.dates .. tail
       if common.timed then
         rank(K .. 'timed', serial, common.run_at)
       else
-        local priority = sub(meta, 40, 43)
+        local priority = sub(tail, 30, 33)
         local score = scores[priority]
         if not score then
           score = digits(-unpacked('>i4', priority))
@@ -93,8 +91,8 @@ local function add_plain(size)
       if group ~= '' then
         mark('g' .. group, serial, 1)
       end
-      if sub(meta, 17, 22) ~= NEVER then
-        rank(K .. 'x', serial, unpacked('>I6', meta, 17))
+      if sub(tail, 7, 12) ~= NEVER then
+        rank(K .. 'x', serial, unpacked('>I6', tail, 7))
       end
     end
   end
@@ -119,7 +117,7 @@ end
 local function add(size, bound, guard)
   local specs = {}
   for n = 1, size do
-    specs[n] = spec_of(arg(), arg())
+    specs[n] = spec_of(arg(), arg(), arg())
   end
   if guard and not holds(guard.key, guard.old) then
     return { 'moved' }

@@ -1,0 +1,205 @@
+//! What the handle and the rooms of an engine share: the core and the watch behind locks, the store, the host, and
+//! the bells by which they wake each other.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use crate::error::TaskError;
+use crate::store::{Answer, Retention, Store, StoreError};
+use crate::time::Millis;
+
+use super::core::{Closing, Config, Core};
+use super::engine::{Host, PushBatch, PushReply};
+use super::watch::Watch;
+
+pub(super) struct Shared {
+    pub core: Mutex<Core>,
+    pub watch: Mutex<Watch>,
+    pub store: Arc<dyn Store>,
+    pub host: Arc<dyn Host>,
+    pub retention: Retention,
+    pub inbox: Mutex<VecDeque<(PushBatch, PushReply)>>,
+    /// For the pusher: there is something in the inbox.
+    pub filled: Notify,
+    /// For the advancer: something has changed that it has to look at.
+    pub nudge: Notify,
+    /// The advancer waits for the store, and a nudge is for the ticker.
+    pub absent: AtomicBool,
+    /// For the ticker: a deadline lies before the one that it sleeps for.
+    pub clock: Notify,
+    /// When the ticker will wake by itself; later than any deadline set since is too late.
+    pub planned: AtomicU64,
+    /// For the beat.
+    pub beat: Notify,
+    /// For the asker: somebody wants to know something.
+    pub asked: Notify,
+    /// For retention: enough has ended.
+    pub full: Notify,
+    /// Something has ended: those who wait for quiet look again.
+    pub calm: Notify,
+    /// It was quiet when it was last looked at.
+    pub quiet: AtomicBool,
+    pub pushing: AtomicU64,
+    pub ended: AtomicUsize,
+    pub stale: AtomicU64,
+    /// The host has been told that the process must stay.
+    pub told_holds: AtomicBool,
+    pub gone: AtomicBool,
+    pub left: Notify,
+    pub started_at: Instant,
+}
+
+/// Ended tasks after which retention is looked at, and that it forgets in one go.
+pub(super) const PRUNE_AFTER: usize = 500;
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic under the lock is a defect that is reported where it happened; the engine goes on.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub fn new(config: Config, store: Arc<dyn Store>, retention: Retention, host: Arc<dyn Host>) -> Self {
+        Self {
+            core: Mutex::new(Core::new(config)),
+            watch: Mutex::default(),
+            store,
+            host,
+            retention,
+            inbox: Mutex::default(),
+            filled: Notify::new(),
+            nudge: Notify::new(),
+            absent: AtomicBool::new(false),
+            clock: Notify::new(),
+            planned: AtomicU64::new(0),
+            beat: Notify::new(),
+            asked: Notify::new(),
+            full: Notify::new(),
+            calm: Notify::new(),
+            quiet: AtomicBool::new(true),
+            pushing: AtomicU64::new(0),
+            ended: AtomicUsize::new(0),
+            stale: AtomicU64::new(0),
+            told_holds: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            left: Notify::new(),
+            started_at: Instant::now(),
+        }
+    }
+
+    pub fn now(&self) -> Millis {
+        self.started_at.elapsed().as_millis() as Millis
+    }
+
+    pub fn core(&self) -> MutexGuard<'_, Core> {
+        lock(&self.core)
+    }
+
+    pub fn watch(&self) -> MutexGuard<'_, Watch> {
+        lock(&self.watch)
+    }
+
+    pub fn holds(&self, core: &Core) -> bool {
+        let working = core.holds_process(self.now()) || core.store_due_at().is_some();
+        let working = working || self.pushing.load(Ordering::SeqCst) > 0 || self.watch().is_asking();
+        working && !self.gone.load(Ordering::SeqCst)
+    }
+
+    /// Something has changed that the advancer has to look at, or the ticker where that one waits for the store.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+        if self.absent.load(Ordering::SeqCst) {
+            self.clock.notify_one();
+        }
+    }
+
+    /// A deadline may have been set; wakes the ticker only if it would sleep past it.
+    pub fn expect(&self, wake_at: Option<Millis>) {
+        if wake_at.is_some_and(|at| at < self.planned.load(Ordering::Relaxed)) {
+            self.clock.notify_one();
+        }
+    }
+
+    /// Somebody may have begun to wait for an outcome.
+    pub fn look(&self) {
+        if self.watch().wakes_asker() {
+            self.asked.notify_one();
+        }
+    }
+
+    /// A call of the store has failed and will be made again, or its caller is told.
+    pub fn trouble(&self, error: &StoreError) {
+        let (mut core, now) = (self.core(), self.now());
+        if core.events.trouble(error, now) {
+            drop(core);
+            tracing::warn!(target: "task::store", %error, "calls of the store fail");
+            self.call_host();
+        }
+    }
+
+    /// Tells those who wait for quiet when it has become quiet.
+    pub fn tell_calm(&self) {
+        let quiet = {
+            let core = self.core();
+            core.is_quiet() || core.closing() == Closing::Done
+        };
+        if !self.quiet.swap(quiet, Ordering::SeqCst) && quiet {
+            self.calm.notify_waiters();
+        }
+    }
+
+    /// So many tasks have ended that retention counts.
+    pub fn count_ended(&self, ended: usize) {
+        if ended > 0 && self.ended.fetch_add(ended, Ordering::Relaxed) + ended >= PRUNE_AFTER {
+            self.full.notify_one();
+        }
+    }
+
+    /// Resolves when the engine is over.
+    pub async fn over(&self) {
+        loop {
+            let mut left = pin!(self.left.notified());
+            left.as_mut().enable();
+            if self.gone.load(Ordering::SeqCst) {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// What the store answers; an engine that is over waits for nothing.
+    pub async fn unless_over<T>(&self, call: Answer<'_, T>) -> Result<T, TaskError> {
+        tokio::select! {
+            biased;
+            answer = call => Ok(answer?),
+            () = self.over() => Err(TaskError::Closed),
+        }
+    }
+
+    pub fn end(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+        self.left.notify_waiters();
+    }
+
+    /// Calls the host if it has anything to fetch, or to let the process go.
+    pub fn call_host(&self) {
+        let now = self.now();
+        let (call, lets_go) = {
+            let mut core = self.core();
+            let out = &core.outbox;
+            let full = !out.words.is_empty() || !out.starts.is_empty() || !out.stops.is_empty();
+            let call = full || !core.events.is_empty() || core.wants_ping(now);
+            if call {
+                core.host_called(now);
+            }
+            (call, self.told_holds.load(Ordering::SeqCst) && !self.holds(&core))
+        };
+        if call || lets_go || self.watch().has_notices() {
+            self.host.wake();
+        }
+    }
+}
