@@ -23,6 +23,11 @@ export function createTally() {
       ran[i]++
       return answer(i)
     },
+    /** Throws where a task ran more than once, for runs that leave some. */
+    atMostOnce() {
+      const twice = ran.findIndex(times => times > 1)
+      if (twice >= 0) throw new Error(`task ${twice} ran ${ran[twice]} times`)
+    },
     /** Throws unless each task ran exactly once and its result is right. */
     check(results, isRight = (result, i) => result === answer(i)) {
       if (results.length !== ran.length) throw new Error(`${results.length} results of ${ran.length} tasks`)

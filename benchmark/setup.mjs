@@ -56,8 +56,9 @@ export function addonFile() {
   return name && join(root, name)
 }
 
-/** Builds the addon where it is missing or older than its sources. */
+/** Builds the addon where it is missing or older than its sources, unless another one is named to the loader. */
 export function ensureAddon() {
+  if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH) return
   ensureRunnable()
 }
 

@@ -1,6 +1,8 @@
 // Which cases make up a suite, in the order they run (a case is one file of `cases/`), and at what size.
 export const suites = {
   memory: ['trivial', 'timeout', 'backlog', 'priority', 'enqueue', 'loop', 'require'],
+  sqlite: ['sqlite-throughput', 'sqlite-ack', 'sqlite-backlog', 'sqlite-processes'],
+  redis: ['redis-throughput', 'redis-enqueue', 'redis-latency', 'redis-processes'],
 }
 
 /** The sizes of a run: as the cases state them, or a fiftieth of that for a smoke test. */

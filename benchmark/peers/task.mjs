@@ -20,6 +20,27 @@ export async function create({ concurrency }) {
   }
 }
 
+/** A store that outlives the process; `kept`: tasks stay in it when they have completed. */
+export async function open({ place, level, concurrency, work, kept }) {
+  const { TaskExecutor, defineTask } = require('../../index.js')
+  const task = defineTask({ name: 'benchmark.send', handler: work })
+  const persistence = /^rediss?:/.test(place) ? place : `sqlite:${place}`
+  const retention = { completed: kept ? {} : { count: 0 } }
+  const executor = new TaskExecutor({ persistence, durability: level, concurrency, retention, tasks: [task] })
+  // Opens the store, which the others do when they are made.
+  await executor.counts()
+  return {
+    add: input => executor.enqueue(task, input),
+    addMany: inputs => executor.enqueueMany(task, inputs),
+    start: () => executor.start(),
+    async isDone() {
+      const { scheduled, waiting, blocked, running } = await executor.counts()
+      return scheduled + waiting + blocked + running === 0
+    },
+    close: () => executor.close(),
+  }
+}
+
 /** Not public: times the shim from the first turn until the loop is let go. To be called before `create`. */
 export function probe() {
   const { enable, maxTurn } = require('../../lib/probe.js')

@@ -1,0 +1,6 @@
+// The hand-written queue on better-sqlite3, one statement at a time.
+import Database from 'better-sqlite3'
+import { openQueue } from '../durable/sqlite-queue.mjs'
+
+export const open = async ({ place, ...options }) =>
+  openQueue(new Database(place), { ...options, batched: false })
