@@ -106,7 +106,7 @@ fn who_wakes_after_it_was_taken_off_the_list_works_on() {
     let options = Options { durability: Durability::Relaxed, lease: 600 };
     let store = SqliteStore::open(&file, options).expect("the file opens");
     let log = Log::default();
-    let mut sleeper = worker(&log, &file, ["sleeper", "1", "0", "600"]);
+    let mut sleeper = worker(&log, &file, ["sleeper", "1", "600000", "600"]);
     let listed = || now(store.nodes()).iter().any(|node| &*node.id == "sleeper");
     let until = Instant::now() + Duration::from_secs(60);
     let watch = |wanted: bool| {
@@ -123,6 +123,10 @@ fn who_wakes_after_it_was_taken_off_the_list_works_on() {
     now(store.pulse("newcomer".into()));
     sleeper.signal(libc::SIGCONT);
     now(store.push(Arc::new([Push::of([task("t0")])]))).remove(0).expect("nothing to refuse");
+    log.wait_for(0, "START t0");
+    let owner = now(store.get(vec!["t0".into()])).records.remove(0).and_then(|record| record.status.owner);
+    assert_eq!(owner.as_deref(), Some("sleeper"));
+    sleeper.tell("settle");
     assert_eq!(log.wait_for(0, "COMMIT t0").actor, sleeper.no);
     sleeper.tell("end");
     sleeper.finish();
