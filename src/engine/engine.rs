@@ -218,7 +218,7 @@ impl Engine {
 
     /// The engines that work on the store, by id.
     pub async fn nodes(&self) -> Result<Vec<Node>, TaskError> {
-        Ok(self.shared.unless_over(self.shared.store.nodes()).await?)
+        self.shared.unless_over(self.shared.store.nodes()).await
     }
 
     /// Resolves when nothing waits and nothing runs, here and in the store.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use task::store::sqlite::Durability;
+use task::store::sqlite::{Durability, Options, SqliteStore};
 use task::store::{Push, Store};
 use task::task::State;
 
@@ -72,16 +72,19 @@ fn who_wakes_after_its_lease_has_nothing_left_to_settle() {
     let first = log.wait_for(0, "START t0");
     zombie.signal(libc::SIGSTOP);
     let stopped = Instant::now();
-    let mut heir = worker(&log, &file, ["heir", "1", "0", "600"]);
+    let mut heir = worker(&log, &file, ["heir", "1", "600000", "600"]);
     let lost = log.wait_for(0, "LOSS t0");
     // Its beat was at most one round old when it stopped, and nobody is given up before a whole lease.
     assert!(stopped.elapsed() >= Duration::from_millis(500), "given up after {:?}", stopped.elapsed());
-    let commit = log.wait_for(0, "COMMIT t0");
-    assert_eq!((first.actor, lost.actor, commit.actor), (zombie.no, heir.no, heir.no));
-    let heard = log.lines().len();
+    let known = log.lines().iter().position(|line| line.text == lost.text).expect("the line");
+    let second = log.wait_for(known, "START t0");
+    assert_eq!((first.actor, lost.actor, second.actor), (zombie.no, heir.no, heir.no));
+    // It wakes while the other runs the task, and must not end that run.
     zombie.signal(libc::SIGCONT);
     zombie.tell("settle");
-    assert_eq!(log.wait_for(heard, "STALE t0").actor, zombie.no);
+    assert_eq!(log.wait_for(known, "STALE t0").actor, zombie.no);
+    heir.tell("settle");
+    assert_eq!(log.wait_for(known, "COMMIT t0").actor, heir.no);
     for actor in [&mut zombie, &mut heir] {
         actor.tell("end");
     }
@@ -93,6 +96,36 @@ fn who_wakes_after_its_lease_has_nothing_left_to_settle() {
     assert_eq!((state, output, status.losses), (State::Completed, Some("\"heir\""), 1));
     let commits = log.lines().iter().filter(|line| line.text.starts_with("COMMIT")).count();
     assert_eq!(commits, 1);
+    crate::assert_sound(&store);
+}
+
+#[test]
+fn who_wakes_after_it_was_taken_off_the_list_works_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tasks.db");
+    let options = Options { durability: Durability::Relaxed, lease: 600 };
+    let store = SqliteStore::open(&file, options).expect("the file opens");
+    let log = Log::default();
+    let mut sleeper = worker(&log, &file, ["sleeper", "1", "0", "600"]);
+    let listed = || now(store.nodes()).iter().any(|node| &*node.id == "sleeper");
+    let until = Instant::now() + Duration::from_secs(60);
+    let watch = |wanted: bool| {
+        while listed() != wanted {
+            assert!(Instant::now() < until, "the list does not change");
+            now(store.pulse("watcher".into()));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    watch(true);
+    sleeper.signal(libc::SIGSTOP);
+    watch(false);
+    // Its place in the file goes to somebody else meanwhile.
+    now(store.pulse("newcomer".into()));
+    sleeper.signal(libc::SIGCONT);
+    now(store.push(Arc::new([Push::of([task("t0")])]))).remove(0).expect("nothing to refuse");
+    assert_eq!(log.wait_for(0, "COMMIT t0").actor, sleeper.no);
+    sleeper.tell("end");
+    sleeper.finish();
     crate::assert_sound(&store);
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::store::StoreError;
 
@@ -28,8 +28,9 @@ pub(super) fn writer(path: &Path, is_strict: bool) -> Result<Connection, StoreEr
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let db = open(path, flags)?;
-    if let Some(error) = prepare_in_turn(&db).map_err(|error| translate(&error))? {
+    let db = in_turn(|| open(path, flags))?;
+    let prepared = in_turn(|| prepare(&db).map_err(|error| translate(&error)))?;
+    if let Some(error) = prepared {
         return Err(error);
     }
     set_durability(&db, is_strict).map_err(|error| translate(&error))?;
@@ -113,18 +114,16 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
-/// Where several set up a new file at once, SQLite does not let them wait for each other: the way to the log
-/// needs a lock that it gives up rather than wait with.
-fn prepare_in_turn(db: &Connection) -> rusqlite::Result<Option<StoreError>> {
+/// Where several set up a new file at once, or the last one is just closing it, SQLite does not let them wait
+/// for each other: the way to the log needs a lock that it gives up rather than wait with.
+fn in_turn<T>(step: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let began = Instant::now();
     loop {
-        match prepare(db) {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < BUSY =>
-            {
-                std::thread::sleep(Duration::from_millis(5));
+        match step() {
+            Err(StoreError::Busy(_)) if began.elapsed() < BUSY => {
+                std::thread::sleep(Duration::from_millis(5))
             }
-            prepared => return prepared,
+            done => return done,
         }
     }
 }

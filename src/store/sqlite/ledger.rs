@@ -161,6 +161,9 @@ impl<'c> Ledger<'c> {
         self.lanes.forget();
         self.heads.forget();
         self.fresh.forget();
+        // Another process may have taken a node off the list that it thought dead.
+        self.known.node_nos.clear();
+        self.known.nodes.forget();
     }
 
     pub fn next_serial(&mut self) -> i64 {
