@@ -32,9 +32,10 @@ function installedVersion(name) {
 /** Installs the contenders where one is missing or not the pinned version. */
 export function ensureContenders() {
   if (Object.entries(pinned()).every(([name, version]) => installedVersion(name) === version)) return
-  process.stderr.write('benchmark: installing the contenders (npm ci)\n')
+  process.stderr.write('benchmark: installing the contenders (npm install)\n')
   // Their Node is the pinned one, not that of npm: a warning about engines would only mislead.
-  runNpm(['ci', '--ignore-scripts', '--loglevel=error'], here)
+  // Not `npm ci`: of an optional dependency of theirs the registry may lack the packages of other platforms.
+  runNpm(['install', '--no-save', '--ignore-scripts', '--loglevel=error'], here)
 }
 
 /** The path of the Node that runs every contender. */

@@ -28,6 +28,7 @@ const LONG = 2 ** 32
 class Lane {
   constructor(options, hold) {
     this.maxPayload = options.maxPayload
+    this.durable = options.persistence !== 'memory'
     this.submitted = new Uint32Array(ROOM)
     this.done = new Uint32Array(ROOM)
     this.ready = new Uint32Array(ROOM)

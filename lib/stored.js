@@ -72,6 +72,7 @@ class Stored {
     this.asked = lane.asked
     this.questions = 0
     this.waiters = []
+    this.waiting = 0
     this.freeTokens = []
     this.arming = 0
     this.arm = resolve => {
@@ -162,6 +163,7 @@ class Stored {
     this.waiters[token] = undefined
     this.arming = token
     const outcome = new Promise(this.arm)
+    this.waiting += 1
     this.ask(token, batch.number, at)
     return { outcome, token }
   }
@@ -170,6 +172,7 @@ class Stored {
   withdraw(token, batch, at) {
     if (this.waiters[token] === undefined) return
     this.waiters[token] = NOBODY
+    this.waiting -= 1
     this.ask((token | WITHDRAWN) >>> 0, batch.number, at)
   }
 
@@ -206,7 +209,8 @@ class Stored {
 
   /** A reply, an acknowledgement or an outcome is on its way that must not be missed. */
   get isAwaited() {
-    if (this.batches.size > 0) return true
+    // In memory an outcome may never come; of a store somebody else may see to it.
+    if (this.batches.size > 0 || (this.lane.durable && this.waiting > 0)) return true
     for (const { holds } of this.requests.values())
       if (typeof holds === 'function' ? holds() : holds) return true
     return false
@@ -245,6 +249,7 @@ class Stored {
       if (resolve === undefined) continue
       this.release(token)
       if (resolve === NOBODY) continue
+      this.waiting -= 1
       const value = ends[i + 2]
       resolve(ends[i + 1] === 0 ? value : Promise.reject(storeError(...value)))
     }
@@ -326,6 +331,7 @@ class Stored {
     this.batches.clear()
     this.requests.clear()
     this.waiters = []
+    this.waiting = 0
   }
 }
 
