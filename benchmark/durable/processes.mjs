@@ -38,7 +38,8 @@ async function startNode(peer, options) {
   const next = () =>
     new Promise((resolve, reject) => {
       child.once('message', resolve)
-      child.once('exit', code => reject(new Error(`a worker process ended early (exit code ${code})`)))
+      // After the last message; its end may be told before.
+      child.once('disconnect', () => reject(new Error('a worker process ended early')))
     })
   await next()
   return {
