@@ -29,7 +29,8 @@ process.on('message', async word => {
     return
   }
   const { user, system } = process.cpuUsage(cpu)
-  process.send({ ran, arrivals, pauseMs, cpuUs: user + system })
+  // A long report is on its way for a while: to disconnect earlier would cut it off.
+  await new Promise(sent => process.send({ ran, arrivals, pauseMs, cpuUs: user + system }, sent))
   await queue.close()
   process.disconnect()
 })
