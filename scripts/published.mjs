@@ -18,7 +18,7 @@ let packed
 /** Packs once for all checks of a run. */
 function pack() {
   if (packed !== undefined) return packed
-  if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH === undefined) ensureAddon()
+  ensureAddon()
   const folder = join(root, 'target', 'packed')
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
