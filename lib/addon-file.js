@@ -21,6 +21,7 @@ const PE_CPUS = new Map([
 ])
 /** Entries of any table in a sound file; more would only be read in vain. */
 const MOST = 4_096
+const HEAD = 4_096
 const TRUNCATED = 'is not whole: it ends before its own tables say'
 const FOREIGN = 'is no addon at all'
 
@@ -29,9 +30,13 @@ class Reader {
   constructor(fd) {
     this.fd = fd
     this.size = fstatSync(fd).size
+    // Most of what is asked for.
+    this.head = Buffer.alloc(Math.min(HEAD, this.size))
+    readSync(fd, this.head, 0, this.head.length, 0)
   }
 
   bytes(at, length) {
+    if (at + length <= this.head.length) return this.head.subarray(at, at + length)
     const buffer = Buffer.alloc(length)
     if (at + length > this.size || readSync(this.fd, buffer, 0, length, at) < length)
       throw new Error(TRUNCATED)
@@ -74,14 +79,21 @@ function readElf(file) {
       loads.push(part)
     }
     if (part.kind === 2) dynamic = part
+    if (part.kind === 3) system.libc = libcIn(file.bytes(part.from, Math.min(part.size, MOST)))
   }
   // The last of the file, and needed by no loader, but a sure sign of a download that broke off.
   file.need(file.u64(40), file.u16(58) * file.u16(60))
-  if (dynamic !== undefined) system.libc = linkedLibc(file, dynamic, loads)
+  if (dynamic !== undefined) system.libc ??= linkedLibc(file, dynamic, loads)
   return system
 }
 
-/** Which C library the names of the libraries that it links speak of. */
+// A program names its loader, a library the libraries that it links.
+function libcIn(names) {
+  const text = names.toString('latin1')
+  if (text.includes('\0libc.so.6\0') || text.includes('/ld-linux')) return 'glibc'
+  return /\0libc\.(so|musl-\w+\.so\.1)\0|\/ld-musl-/.test(text) ? 'musl' : undefined
+}
+
 function linkedLibc(file, dynamic, loads) {
   let strings
   let size = 0
@@ -93,9 +105,7 @@ function linkedLibc(file, dynamic, loads) {
   }
   const load = loads.find(({ address, size }) => strings >= address && strings < address + size)
   if (load === undefined || size > 1 << 20) return undefined
-  const names = file.bytes(load.from + strings - load.address, size).toString('latin1')
-  if (names.includes('\0libc.so.6\0')) return 'glibc'
-  return /\0libc\.(so|musl-\w+\.so\.1)\0/.test(names) ? 'musl' : undefined
+  return libcIn(file.bytes(load.from + strings - load.address, size))
 }
 
 function readMach(file) {
