@@ -33,6 +33,12 @@ class TaskExecutor extends EventEmitter {
   #closing
   #unheld = false
   #inner
+  #pool
+  #threads = () => {
+    const { threads, cancelGrace } = this.#options
+    this.#pool ??= poolOf(this, { ...threads, cancelGrace })
+    return this.#pool
+  }
 
   constructor(given = undefined) {
     super()
@@ -92,6 +98,7 @@ class TaskExecutor extends EventEmitter {
       kind: undefined,
       context: plainContext,
       tell,
+      pool: undefined,
     })
   }
 
@@ -124,7 +131,16 @@ class TaskExecutor extends EventEmitter {
     }
     const work = context => kind.handler(checked, context)
     const tell = this.#events.teller(kind.name, kind.queue)
-    return this.#lane.guarded(work, { priority, timeout, retry, signal, kind: kind.number, context, tell })
+    return this.#lane.guarded(work, {
+      priority,
+      timeout,
+      retry,
+      signal,
+      kind: kind.number,
+      context,
+      tell,
+      pool: kind.pool,
+    })
   }
 
   // A named task on a store is the store's: it goes on when this process does not.
@@ -216,10 +232,11 @@ class TaskExecutor extends EventEmitter {
     for (const [at, task] of tasks.entries()) {
       const definition = checkDefinition(task, `tasks[${at}]`)
       const known = this.#kinds.get(definition.name)
-      if (known?.handler !== undefined && known.handler !== definition.handler) {
+      const source = definition.module ?? definition.handler
+      if (known?.source !== undefined && known.source !== source) {
         throw optionError(`a task named ${describe(definition.name)} is registered already`)
       }
-      this.#byDefinition.set(task, this.#define(new Kind(definition, this.#options)))
+      this.#byDefinition.set(task, this.#define(new Kind(definition, this.#options, this.#threads)))
     }
   }
 
@@ -305,6 +322,7 @@ class TaskExecutor extends EventEmitter {
     stored.refuseAll()
     this.#events.end()
     native.free()
+    await this.#pool?.close()
     this.#hold(false)
   }
 
@@ -412,6 +430,16 @@ function closuresOf(tasks) {
   return all
 }
 
+// Threads of an executor that nobody holds any more are ended too.
+function poolOf(executor, limits) {
+  // Most programs need none, and load faster without.
+  const { Pool } = require('./threads/pool')
+  const pool = new Pool(limits)
+  LEFT.register(executor, pool)
+  return pool
+}
+
+const LEFT = new FinalizationRegistry(pool => pool.close())
 const NOTHING = Object.freeze({})
 const FINAL = ['completed', 'failed', 'cancelled']
 const UNDONE = ['failed', 'cancelled']
