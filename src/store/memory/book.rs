@@ -22,9 +22,6 @@ use super::lane::{Lane, Slot};
 use super::nodes::Nodes;
 use super::retention::Ended;
 
-/// The reason given to a task whose key another one has taken.
-pub(super) const SUPERSEDED: &str = "another task has taken its key";
-
 #[derive(Default)]
 pub(super) struct Book {
     pub tasks: Slab<Task>,

@@ -28,35 +28,19 @@ pub(super) const FAR: Millis = (1 << 48) - 1;
 /// A spec with nothing special about it: its retry policy is kept as no text at all.
 static PLAIN: LazyLock<Spec> = LazyLock::new(|| Spec::new("", ""));
 
-/// By their numbers in the scripts; 0 is none.
-const CAUSES: [Cause; 13] = [
-    Cause::Claim,
-    Cause::Complete,
-    Cause::Fail,
-    Cause::Retry,
-    Cause::Snooze,
-    Cause::Release,
-    Cause::Lose,
-    Cause::Poison,
-    Cause::Cancel,
-    Cause::Supersede,
-    Cause::Block,
-    Cause::Expire,
-    Cause::Revive,
-];
-
 const STATES: [State; 5] =
     [State::Waiting, State::Running, State::Completed, State::Failed, State::Cancelled];
 
+/// Its number in the scripts, where 0 is none.
 pub(super) fn cause_number(cause: Cause) -> u64 {
-    CAUSES.iter().position(|other| *other == cause).map_or(0, |at| at as u64 + 1)
+    cause.number() as u64 + 1
 }
 
 /// The cause with this number, `None` for 0.
 pub(super) fn cause_of(number: u64) -> Result<Option<Cause>, StoreError> {
     match number {
         0 => Ok(None),
-        _ => CAUSES.get(number as usize - 1).map(|cause| Some(*cause)).ok_or_else(|| corrupt("a cause")),
+        _ => Cause::ALL.get(number as usize - 1).copied().map(Some).ok_or_else(|| corrupt("a cause")),
     }
 }
 

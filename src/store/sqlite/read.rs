@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Result, params, params_from_iter};
 
+use crate::store::query::MARK;
 use crate::store::{Cell, Counts, Due, Filter, Found, NodeId, Page, Query};
 use crate::task::{Claimed, Name, Record, TaskId, View};
 use crate::time::Millis;
@@ -17,8 +18,6 @@ use super::filter::{Chosen, Dictionary, lanes_of, list as numbers};
 use super::row::{self, Task, all, first, limit, signed};
 use super::statements::select_task;
 
-/// First of a cursor that a page has brought: no id has a control character.
-const MARK: char = '\u{1}';
 /// Fewer tasks than this are sorted rather than searched for.
 const FEW: u64 = 5000;
 /// A page that searches texts ends after this time, wherever it has come.
