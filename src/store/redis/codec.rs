@@ -69,6 +69,14 @@ fn in_queue(queue: &str, name: &str) -> Vec<u8> {
     field.0
 }
 
+/// When it may start: a debounced one after the quiet time.
+fn starts(spec: &Spec) -> When {
+    match spec.key.as_ref().map(|key| key.quiet) {
+        Some(Quiet::Debounce { wait, .. }) => When::After(wait),
+        _ => spec.when,
+    }
+}
+
 /// What `admit.lua` reads of a spec, but for its text.
 pub(super) struct Meta {
     /// How it comes to be a task.
@@ -83,11 +91,10 @@ pub(super) fn meta(spec: &Spec, lane: usize) -> Result<Meta, StoreError> {
     let mut head = Writer::default();
     let keyed = spec.key.is_some();
     let flags = u64::from(spec.minted) | u64::from(keyed) << 1 | u64::from(spec.blockers.is_some()) << 2;
-    let quiet = spec.key.as_ref().map_or(Quiet::Off, |key| key.quiet);
-    let (kind, time) = match (quiet, spec.when) {
-        (Quiet::Debounce { wait, .. }, _) | (_, When::After(wait)) => (1, wait),
-        (_, When::Now) => (0, 0),
-        (_, When::At(at)) => (2, at),
+    let (kind, time) = match starts(spec) {
+        When::Now => (0, 0),
+        When::After(wait) => (1, wait),
+        When::At(at) => (2, at),
     };
     head.number(1, flags).number(1, kind).number(6, time).number(2, lane as u64);
     if let Some(key) = &spec.key {
@@ -125,7 +132,7 @@ pub(super) fn text(spec: &Spec) -> Result<Vec<u8>, StoreError> {
     text.number(4, 0).number(1, VERSION).number(1, u64::from(spec.minted));
     text.text(1, &spec.name).text(1, &spec.queue).text(1, spec.group.as_deref().unwrap_or_default());
     text.0.extend_from_slice(&spec.priority.to_be_bytes());
-    match spec.when {
+    match starts(spec) {
         When::Now => text.number(1, 0),
         When::After(wait) => text.number(1, 1).number(8, wait),
         When::At(at) => text.number(1, 2).number(8, at),
