@@ -260,6 +260,9 @@ impl Store for Truth {
     fn due(&self, max: usize) -> Answer<'_, Due> {
         self.bench.store().due(max)
     }
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        self.bench.store().cells(prefix, after, max)
+    }
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
         let amended = now(self.bench.store().amend(target, change.clone()));
         self.watch(amended, |amended| {

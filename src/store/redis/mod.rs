@@ -178,6 +178,10 @@ impl Store for RedisStore {
         Box::pin(async move { cells::read(&self.data, &key).await })
     }
 
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        Box::pin(async move { cells::page(&self.data, &prefix, after.as_deref(), max).await })
+    }
+
     fn changed(&self) -> Answer<'_, ()> {
         let next = self.wake.next(self.data.runtime());
         Box::pin(async move {

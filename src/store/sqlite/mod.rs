@@ -347,6 +347,10 @@ impl Store for SqliteStore {
         self.ask(move |db, _| read::cell(db, &key))
     }
 
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        self.ask(move |db, _| read::cells(db, &prefix, after.as_deref(), max))
+    }
+
     fn changed(&self) -> Answer<'_, ()> {
         // Registered before the caller awaits it, so that nothing between the two is missed.
         let mut wake = Box::pin(self.file.bond.changed.clone().notified_owned());
