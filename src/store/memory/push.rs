@@ -99,6 +99,9 @@ impl Book {
         });
         debug_assert_eq!(at, slot);
         self.serials.insert(place, slot);
+        if let Some(flow) = self.tasks[slot].spec.flow.clone() {
+            self.flows.entry(flow).or_default().insert(place, slot);
+        }
     }
 
     /// A debounced push: the newest input wins, the start slides.

@@ -59,7 +59,7 @@ fn check(spec: &Spec) -> Result<(), StoreError> {
     let blockers = spec.blockers.iter().flat_map(|blockers| &blockers.ids).map(TaskId::as_str);
     let key = spec.key.iter().map(|key| &*key.text);
     let own = [spec.id.as_str(), &*spec.name, &*spec.queue];
-    own.into_iter().chain(spec.group.as_deref()).chain(key).chain(blockers).try_for_each(check_name)
+    own.into_iter().chain(spec.group.as_deref()).chain(spec.flow.as_deref()).chain(key).chain(blockers).try_for_each(check_name)
 }
 
 /// The field of a queue and something in it.
@@ -123,6 +123,7 @@ pub(super) fn meta(spec: &Spec, lane: usize) -> Result<Meta, StoreError> {
     tail.text(1, spec.id.as_str()).text(1, spec.group.as_deref().unwrap_or_default());
     let key = spec.key.as_ref().map_or_else(Vec::new, |key| in_queue(&spec.queue, &key.text));
     tail.number(2, key.len() as u64).0.extend_from_slice(&key);
+    tail.text(1, spec.flow.as_deref().unwrap_or_default());
     Ok(Meta { head: head.0, tail: tail.0 })
 }
 
@@ -131,6 +132,7 @@ pub(super) fn text(spec: &Spec) -> Result<Vec<u8>, StoreError> {
     let mut text = Writer(Vec::with_capacity(96 + spec.input.len()));
     text.number(4, 0).number(1, VERSION).number(1, u64::from(spec.minted));
     text.text(1, &spec.name).text(1, &spec.queue).text(1, spec.group.as_deref().unwrap_or_default());
+    text.text(1, spec.flow.as_deref().unwrap_or_default());
     text.0.extend_from_slice(&spec.priority.to_be_bytes());
     match starts(spec) {
         When::Now => text.number(1, 0),
@@ -201,6 +203,8 @@ impl Decoder {
         let queue = self.shared(header.text(1)?, |spec| Some(&spec.queue));
         let group = header.text(1)?;
         let group = (!group.is_empty()).then(|| self.shared(group, |spec| spec.group.as_ref()));
+        let flow = header.text(1)?;
+        let flow = (!flow.is_empty()).then(|| self.shared(flow, |spec| spec.flow.as_ref()));
         let priority = header.short()? as i32;
         let when = match header.number(1)? {
             0 => When::Now,
@@ -230,6 +234,7 @@ impl Decoder {
             input,
             key,
             blockers,
+            flow,
             timeout,
             retry,
             expires_at,

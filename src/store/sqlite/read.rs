@@ -175,10 +175,15 @@ fn bounds(db: &Connection, filter: &Filter) -> Result<(i64, i64)> {
     Ok((first, last))
 }
 
+/// Its tasks have an index of their own.
+fn is_indexed(filter: &Filter) -> bool {
+    filter.group.is_some() || filter.flow.is_some()
+}
+
 /// The condition that gives a short list of candidates, where the states that are wanted are rare.
 fn few(db: &Connection, filter: &Filter, now: Millis) -> Result<Option<String>> {
     let is_kept = |view: &View| !matches!(view, View::Blocked | View::Scheduled | View::Waiting);
-    if filter.views.is_empty() || filter.group.is_some() || !filter.views.iter().all(is_kept) {
+    if filter.views.is_empty() || is_indexed(filter) || !filter.views.iter().all(is_kept) {
         return Ok(None);
     }
     let there = counts(db, filter.queue.as_ref(), now)?;
@@ -247,10 +252,10 @@ impl Walk<'_> {
         before: i64,
         max: usize,
     ) -> Result<(Vec<Task>, Option<i64>)> {
-        let sources: Vec<String> = match (&filter.group, &chosen.lanes) {
-            (Some(_), None) => vec!["1".into()],
-            (Some(_), Some(lanes)) => vec![format!("t.lane IN ({})", numbers(lanes))],
-            (None, lanes) => {
+        let sources: Vec<String> = match (is_indexed(filter), &chosen.lanes) {
+            (true, None) => vec!["1".into()],
+            (true, Some(lanes)) => vec![format!("t.lane IN ({})", numbers(lanes))],
+            (false, lanes) => {
                 let lanes = match lanes {
                     Some(lanes) => lanes.clone(),
                     None => self.lanes_with(&filter.views)?,

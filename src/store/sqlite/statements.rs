@@ -59,7 +59,7 @@ statements! {
     retry_no: "SELECT no FROM retry WHERE policy = ?1",
     add_retry: "INSERT INTO retry (policy) VALUES (?1)",
 
-    add_task: "INSERT INTO task VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
+    add_task: "INSERT INTO task VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id) DO NOTHING",
     task_by_id: select_task!("WHERE t.id = ?1"),
     task: select_task!("WHERE t.serial = ?1"),
     known: "SELECT serial, input, flags FROM task WHERE id = ?1",

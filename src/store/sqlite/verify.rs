@@ -60,6 +60,10 @@ const FLAWS: &[(&str, &str)] = &[
             OR (output IS NOT NULL AND state <> 2)",
     ),
     (
+        "cannot be found in its workflow",
+        "SELECT t.id FROM task t WHERE t.flow IS NOT t.extra ->> 'flow'",
+    ),
+    (
         "does not hold its key",
         "SELECT t.id FROM one t JOIN lane l ON l.no = t.lane
             WHERE t.state = 0 AND t.flags & 1 AND t.flags & 4 = 0 AND NOT EXISTS (

@@ -144,6 +144,9 @@ local function forget(t)
   if t.group ~= '' then
     mark('g' .. t.group, t.serial, -1)
   end
+  if t.flow ~= '' then
+    mark('f' .. t.flow, t.serial, -1)
+  end
   forgotten_lanes[t.lane] = true
   t.gone = true
 end
