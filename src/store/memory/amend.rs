@@ -45,8 +45,7 @@ impl Book {
         let serials = self.serials_of(filter.flow.as_ref());
         let filter = filter.prepared();
         let from = self.amended_to;
-        let round =
-            serials.range((Bound::Excluded(from), Bound::Unbounded)).chain(serials.range(..=from));
+        let round = serials.range((Bound::Excluded(from), Bound::Unbounded)).chain(serials.range(..=from));
         let fits = |slot: &Slot| self.can(*slot, change, now) && filter.fits(&self.tasks[*slot], now);
         let mut found = round.filter(|(_, slot)| fits(slot));
         let slots: Vec<Slot> = found.by_ref().take(STEP).map(|(_, slot)| *slot).collect();
