@@ -12,6 +12,8 @@ mod fence;
 mod local;
 mod pace;
 mod rooms;
+#[cfg(feature = "cron")]
+pub mod schedule;
 mod shared;
 mod stored;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! - `beat`: tells that this node lives, and learns what it should know; settles what dead nodes ran.
 //! - `asker`: how tasks stand that somebody waits for and that end elsewhere.
 //! - `retention`: forgets what ended, in small steps.
+//! - `scheduler`: fires schedules whose time has come.
 //!
 //! Pusher and advancer share one tokio task: where the store answers at once, nothing hops between threads, and
 //! where it does not, both of their calls are under way and can share a commit. The others have tasks of their own.
@@ -16,6 +17,8 @@ mod asker;
 mod beat;
 mod pusher;
 mod retention;
+#[cfg(feature = "cron")]
+mod scheduler;
 mod ticker;
 
 use std::future::poll_fn;
@@ -51,6 +54,8 @@ pub(super) fn open(shared: &Arc<Shared>) {
     spawn(shared, keep(shared, "beat", beat::run));
     spawn(shared, keep(shared, "asker", asker::run));
     spawn(shared, keep(shared, "retention", retention::run));
+    #[cfg(feature = "cron")]
+    spawn(shared, keep(shared, "scheduler", scheduler::run));
 }
 
 fn spawn(shared: &Arc<Shared>, room: impl Future<Output = ()> + Send + 'static) {
