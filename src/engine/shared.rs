@@ -15,6 +15,7 @@ use crate::time::Millis;
 
 use super::core::{Closing, Config, Core};
 use super::engine::{Host, PushBatch, PushReply};
+use super::notes::Notebook;
 use super::watch::Watch;
 
 pub(super) struct Shared {
@@ -24,6 +25,9 @@ pub(super) struct Shared {
     pub host: Arc<dyn Host>,
     pub retention: Retention,
     pub inbox: Mutex<VecDeque<(PushBatch, PushReply)>>,
+    pub notes: Mutex<Notebook>,
+    /// For the noter: something was noted.
+    pub noted: Notify,
     /// For the pusher: there is something in the inbox.
     pub filled: Notify,
     /// For the advancer: something has changed that it has to look at.
@@ -71,6 +75,8 @@ impl Shared {
             host,
             retention,
             inbox: Mutex::default(),
+            notes: Mutex::default(),
+            noted: Notify::new(),
             filled: Notify::new(),
             nudge: Notify::new(),
             absent: AtomicBool::new(false),

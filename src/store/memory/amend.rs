@@ -45,8 +45,7 @@ impl Book {
         let serials = self.serials_of(filter.flow.as_ref());
         let filter = filter.prepared();
         let from = self.amended_to;
-        let round =
-            serials.range((Bound::Excluded(from), Bound::Unbounded)).chain(serials.range(..=from));
+        let round = serials.range((Bound::Excluded(from), Bound::Unbounded)).chain(serials.range(..=from));
         let fits = |slot: &Slot| self.can(*slot, change, now) && filter.fits(&self.tasks[*slot], now);
         let mut found = round.filter(|(_, slot)| fits(slot));
         let slots: Vec<Slot> = found.by_ref().take(STEP).map(|(_, slot)| *slot).collect();
@@ -107,6 +106,11 @@ impl Book {
     /// Lets an ended task wait again, with fresh budgets and no last moment; answers whose end it follows.
     fn revive(&mut self, slot: Slot, now: Millis) -> Option<crate::task::TaskId> {
         self.unfile(slot);
+        if self.tasks[slot].status.state == State::Completed
+            && let Some(pad) = &mut self.tasks[slot].pad
+        {
+            pad.steps.clear();
+        }
         self.enter(slot, Cause::Revive);
         let place = self.next_place();
         let task = &mut self.tasks[slot];

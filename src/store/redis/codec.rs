@@ -75,7 +75,12 @@ fn check(spec: &Spec) -> Result<(), StoreError> {
     let blockers = spec.blockers.iter().flat_map(|blockers| &blockers.ids).map(TaskId::as_str);
     let key = spec.key.iter().map(|key| &*key.text);
     let own = [spec.id.as_str(), &*spec.name, &*spec.queue];
-    own.into_iter().chain(spec.group.as_deref()).chain(spec.flow.as_deref()).chain(key).chain(blockers).try_for_each(check_name)
+    own.into_iter()
+        .chain(spec.group.as_deref())
+        .chain(spec.flow.as_deref())
+        .chain(key)
+        .chain(blockers)
+        .try_for_each(check_name)
 }
 
 /// The field of a queue and something in it.

@@ -27,6 +27,7 @@ mod keys;
 mod lanes;
 mod ledger;
 mod nodes;
+mod notes;
 mod numbers;
 mod push;
 mod read;
@@ -51,7 +52,7 @@ use super::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
     Query, Refusal, Retention, Store, StoreError, Swap, Target, Turn,
 };
-use crate::task::{Claimed, Name, TaskId};
+use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 use crate::time::{Clock, Millis, WallClock};
 
 use nodes::{Verdict, Watch};
@@ -338,6 +339,14 @@ impl Store for SqliteStore {
             desk.has_news = true;
             desk.ledger.amend(&target, &change)
         })
+    }
+
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        self.write(notes.len(), move |desk| notes.iter().map(|noted| desk.ledger.note(noted)).collect())
+    }
+
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        self.ask(move |db, _| notes::read(db, &ids, kind))
     }
 
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
