@@ -146,6 +146,9 @@ for list, chunks in pairs(marks) do
     check(size == redis.call('ZCARD', K .. 'i:' .. list), 'list ' .. list .. ' has other chunks')
   end
 end
+for serial in pairs(pairs_of('noted')) do
+  check(tasks[serial], 'notes of task ' .. serial .. ', which is gone')
+end
 local texts_left = redis.call('HLEN', K .. 'spec')
 check(texts_left == sizes.specs, texts_left .. ' texts of ' .. sizes.specs .. ' tasks')
 check(redis.call('HLEN', K .. 'ids') == sizes.specs, 'ids without tasks')

@@ -98,6 +98,11 @@ impl Book {
     /// Lets an ended task wait again, with fresh budgets and no last moment; answers whose end it follows.
     fn revive(&mut self, slot: Slot, now: Millis) -> Option<crate::task::TaskId> {
         self.unfile(slot);
+        if self.tasks[slot].status.state == State::Completed
+            && let Some(pad) = &mut self.tasks[slot].pad
+        {
+            pad.steps.clear();
+        }
         self.enter(slot, Cause::Revive);
         let place = self.next_place();
         let task = &mut self.tasks[slot];

@@ -20,6 +20,7 @@ use super::claim::Rates;
 use super::keys::Keys;
 use super::lane::{Lane, Slot};
 use super::nodes::Nodes;
+use super::notes::Pad;
 use super::retention::Ended;
 
 #[derive(Default)]
@@ -71,6 +72,7 @@ pub(super) struct Task {
     /// A debounce has replaced its input.
     pub slid: bool,
     pub dependents: Vec<Edge>,
+    pub pad: Option<Box<Pad>>,
 }
 
 /// A task that waits for another.

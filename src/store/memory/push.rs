@@ -96,6 +96,7 @@ impl Book {
             end_no: 0,
             slid: false,
             dependents: Vec::new(),
+            pad: None,
         });
         debug_assert_eq!(at, slot);
         self.serials.insert(place, slot);

@@ -27,6 +27,7 @@ mod keys;
 mod lanes;
 mod ledger;
 mod nodes;
+mod notes;
 mod numbers;
 mod push;
 mod read;
@@ -52,7 +53,7 @@ use super::{
     Query, Refusal, Retention, Store, StoreError, Swap, Target, Turn,
 };
 use crate::store::query::no_cursor;
-use crate::task::{Claimed, Name, TaskId};
+use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 use crate::time::{Clock, Millis, WallClock};
 
 pub use super::open::{Durability, Options};
@@ -315,6 +316,14 @@ impl Store for SqliteStore {
             desk.has_news = true;
             desk.ledger.amend(&target, &change)
         })
+    }
+
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        self.write(notes.len(), move |desk| notes.iter().map(|noted| desk.ledger.note(noted)).collect())
+    }
+
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        self.ask(move |db, _| notes::read(db, &ids, kind))
     }
 
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {

@@ -32,6 +32,8 @@ pub(super) const SLID: u8 = 16;
 /// It was ready when it was pushed, with nothing that could change its turn: after the cursor of its lane it
 /// is ready without a row that says so.
 pub(super) const PLAIN: u8 = 32;
+/// There are notes of it.
+pub(super) const NOTED: u8 = 64;
 
 /// A task as the writer works on it.
 #[derive(Clone, Debug)]

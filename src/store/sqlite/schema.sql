@@ -145,6 +145,15 @@ CREATE TABLE cascade (
   completed INTEGER NOT NULL
 ) STRICT;
 
+-- What runs have noted down; the keys of lines sort like their claims and numbers.
+CREATE TABLE note (
+  task INTEGER NOT NULL,
+  kind INTEGER NOT NULL,              -- 0 progress, 1 result of a step, 2 line of the log
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (task, kind, key)
+) STRICT, WITHOUT ROWID;
+
 -- Unique keys; see keys.rs.
 CREATE TABLE key (
   queue TEXT NOT NULL,
