@@ -17,11 +17,19 @@ const { serialize } = require('./payload')
 const options = require('./options')
 const { information } = require('./record')
 const { keepAlive } = require('./process')
+const { upsert } = require('./schedules')
 
 const plainContext = (task, run) =>
   new RunContext(task.lane.stopped, task.slot, run, task.attempt, task.maxAttempts, task)
 
+/** What the scheduler may use of an executor; undefined where it is none. */
+let innerOf
+
 class TaskExecutor extends EventEmitter {
+  static {
+    innerOf = executor => (#inner in Object(executor) ? executor.#inner : undefined)
+  }
+
   #options
   #durable
   #lane
@@ -30,6 +38,7 @@ class TaskExecutor extends EventEmitter {
   #byDefinition = new WeakMap()
   #events
   #started = false
+  #scheduled
   #closing
   #unheld = false
   #inner
@@ -45,6 +54,10 @@ class TaskExecutor extends EventEmitter {
     this.#inner = {
       stored: this.#lane.stored,
       status: id => this.#status(id),
+      ask: question => this.#ask(question),
+      accept: () => this.#accept(),
+      kind: (task, call) => this.#kind(task, call),
+      payload: (kind, input) => this.#payload(kind, input),
       amend: async (id, change) => (await this.#ask({ op: 'amend', ids: [id], change })) === 1,
     }
     this.register(...(checked.tasks ?? []))
@@ -256,10 +269,26 @@ class TaskExecutor extends EventEmitter {
 
   async start() {
     this.#requireOpen()
-    if (this.#started) return
-    if (!this.#durable) return this.#begin()
-    await this.#ask({ op: 'start' })
-    this.#started = true
+    if (!this.#started && this.#durable) {
+      await this.#ask({ op: 'start' })
+      this.#started = true
+    } else if (!this.#started) {
+      this.#begin()
+    }
+    this.#scheduled ??= this.#scheduleAll()
+    await this.#scheduled
+  }
+
+  async #scheduleAll() {
+    try {
+      const kinds = [...this.#kinds.values()].filter(kind => kind.schedule !== undefined)
+      const ask = question => this.#ask(question)
+      await Promise.all(kinds.map(kind => upsert(ask, kind, kind.schedule, 'null')))
+    } catch (error) {
+      // The next start tries again.
+      this.#scheduled = undefined
+      throw error
+    }
   }
 
   async pause(queue = undefined) {
@@ -416,4 +445,4 @@ const NOTHING = Object.freeze({})
 const FINAL = ['completed', 'failed', 'cancelled']
 const UNDONE = ['failed', 'cancelled']
 
-module.exports = { TaskExecutor }
+module.exports = { TaskExecutor, innerOf }

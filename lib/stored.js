@@ -83,6 +83,7 @@ class Stored {
     this.contexts = []
     this.listener = undefined
     this.troubled = undefined
+    this.jumped = undefined
     const { native } = this
     this.dropped = new FinalizationRegistry(batch => native.forget(batch))
   }
@@ -198,6 +199,20 @@ class Stored {
     })
   }
 
+  /** Asks the engine for a task; `question` gets the number under which it is held. Gives a batch of it alone. */
+  async obtain(question) {
+    const batch = new Batch()
+    batch.number = this.batchNo
+    this.batchNo = (batch.number + 1) >>> 0
+    const [id, created] = await this.request(question(batch.number))
+    batch.size = 1
+    batch.ids = [id]
+    if (!created) batch.found = new Set([0])
+    batch.resolve()
+    this.dropped.register(batch, batch.number)
+    return batch
+  }
+
   /** Closes the engine; resolves when it has closed. */
   close(grace) {
     return new Promise((resolve, reject) => {
@@ -227,6 +242,7 @@ class Stored {
     if (mail.ends !== undefined) this.end(mail.ends)
     if (mail.events !== undefined) this.lane.later(() => this.listener?.(mail.events))
     if (mail.trouble !== undefined) this.lane.later(() => this.troubled?.(storeError(mail.trouble)))
+    if (mail.clockJump !== undefined) this.lane.later(() => this.jumped?.(mail.clockJump))
     if (mail.warning !== undefined) process.emitWarning(mail.warning, 'TaskWarning')
     if (mail.replies !== undefined) for (const reply of mail.replies) this.reply(reply)
     return mail.more === 1

@@ -19,6 +19,7 @@ mod enqueue;
 mod mail;
 mod options;
 mod request;
+mod schedule;
 mod session;
 mod turn;
 mod wake;

@@ -1,7 +1,7 @@
 //! Questions and orders that are rare: one JSON text each, answered by mail under their number.
 
 use std::fmt::Write;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use napi::Result;
 use serde::Deserialize;
@@ -12,8 +12,9 @@ use crate::store::{Amend, Amended, Counts, Filter, Found, Node, Query, Target};
 use crate::task::{Name, Record, State, TaskId, Text, View};
 use crate::time::Millis;
 
-use super::mail::{quote, write_attempt};
+use super::mail::{Post, quote, write_attempt};
 use super::malformed;
+use super::schedule::{Definitions, Order, carry_out};
 use super::session::Session;
 
 #[derive(Deserialize)]
@@ -25,6 +26,7 @@ enum Request {
     Amend { ids: Option<Vec<Name>>, filter: Option<Filters>, change: Change },
     Pause { queue: Name, paused: bool },
     Nodes,
+    Schedule { order: Order },
     Start,
     Idle,
 }
@@ -60,8 +62,9 @@ impl Session {
         let request: Request = serde_json::from_str(text).map_err(malformed)?;
         let engine = Arc::downgrade(&self.engine);
         let (post, wake) = (self.post.clone(), self.wake.clone());
+        let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         crate::engine::runtime().spawn(async move {
-            let reply = answer(engine, request).await;
+            let reply = answer(engine, &post, &definitions, request).await;
             post.reply(number, reply);
             wake.wake();
         });
@@ -70,7 +73,12 @@ impl Session {
 }
 
 /// The engine is held only while it is asked: a question must not keep it from ending.
-async fn answer(engine: Weak<Engine>, request: Request) -> std::result::Result<Text, TaskError> {
+async fn answer(
+    engine: Weak<Engine>,
+    post: &Post,
+    definitions: &Definitions,
+    request: Request,
+) -> std::result::Result<Text, TaskError> {
     let engine = engine.upgrade().ok_or(TaskError::Closed)?;
     match request {
         Request::Get { id } => {
@@ -116,6 +124,7 @@ async fn answer(engine: Weak<Engine>, request: Request) -> std::result::Result<T
             Ok("null".into())
         }
         Request::Nodes => Ok(nodes(&engine.nodes().await?).into()),
+        Request::Schedule { order } => carry_out(&engine, definitions, post, order).await,
         Request::Idle => {
             engine.idle().await?;
             Ok("null".into())
