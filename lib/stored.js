@@ -221,6 +221,7 @@ class Stored {
   /** Fetches the mail; true when there is more. Runs no user code before the turn is over. */
   fetch() {
     const mail = JSON.parse(this.native.mail())
+    this.lane.work += weight(mail, this.batches)
     if (mail.acks !== undefined) for (const ack of mail.acks) this.acknowledge(ack)
     // A start may have the slot of a run that is stopped.
     if (mail.stops !== undefined) this.lane.later(() => this.stop(mail.stops))
@@ -377,6 +378,13 @@ function ending(error, retry, attempt) {
     return `e${JSON.stringify({ ...describeFailure(thrown), fatal: true })}`
   }
   return `e${JSON.stringify(failure)}`
+}
+
+/** How many pieces of work a mail brings: code of users follows each of them before the loop is let go. */
+function weight({ acks, starts, ends }, batches) {
+  let pieces = ((starts?.length ?? 0) / START + (ends?.length ?? 0) / 3) | 0
+  if (acks !== undefined) for (const [number] of acks) pieces += batches.get(number)?.size ?? 0
+  return pieces
 }
 
 function storeError(record, taskId) {

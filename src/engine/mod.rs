@@ -14,6 +14,8 @@ mod local;
 mod notes;
 mod pace;
 mod rooms;
+#[cfg(feature = "cron")]
+pub mod schedule;
 mod shared;
 mod stored;
 mod telling;

@@ -255,15 +255,8 @@ impl Core {
         held: Millis,
         took: Millis,
     ) {
-        let standing = Standing {
-            id: &claimed.spec.id,
-            epoch: claimed.epoch,
-            failures: claimed.failures,
-            losses: claimed.losses,
-            elapsed: claimed.elapsed.saturating_add(held),
-            timeout: claimed.spec.timeout,
-            retry: &claimed.spec.retry,
-        };
+        let elapsed = claimed.elapsed.saturating_add(held);
+        let standing = Standing { elapsed, ..claimed.standing() };
         let mut settlement = settle(&standing, outcome, &self.config.rules);
         // What it spawns is part of what it is part of.
         for spec in settlement.spawn.iter_mut().filter(|spec| spec.flow.is_none()) {

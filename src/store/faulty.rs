@@ -45,6 +45,7 @@ pub enum Method {
     Prune,
     Swap,
     Read,
+    Cells,
     Pulse,
     Leave,
     Nodes,
@@ -146,6 +147,9 @@ impl<S: Store> Store for Faulty<S> {
     }
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
         self.pass(Method::Read, move |store| store.read(key))
+    }
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        self.pass(Method::Cells, move |store| store.cells(prefix, after, max))
     }
     fn changed(&self) -> Answer<'_, ()> {
         self.inner.changed()

@@ -103,6 +103,9 @@ impl Store for Lazy {
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
         self.pass(move |store| store.read(key))
     }
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        self.pass(move |store| store.cells(prefix, after, max))
+    }
     fn changed(&self) -> Answer<'_, ()> {
         Box::pin(async move { self.opened().await.changed().await })
     }

@@ -120,6 +120,17 @@ pub enum OnBlockerFailure {
     Run,
 }
 
+impl When {
+    /// The date that it means for a push at `now`.
+    pub fn date(self, now: Millis) -> Millis {
+        match self {
+            Self::Now => now,
+            Self::After(delay) => now.saturating_add(delay),
+            Self::At(at) => at,
+        }
+    }
+}
+
 impl Spec {
     /// A task of this kind with default everything.
     pub fn new(name: impl Into<Name>, input: impl Into<Text>) -> Self {

@@ -154,6 +154,7 @@ check(texts_left == sizes.specs, texts_left .. ' texts of ' .. sizes.specs .. ' 
 check(redis.call('HLEN', K .. 'ids') == sizes.specs, 'ids without tasks')
 check(redis.call('ZCARD', K .. 'timed') == sizes.timed, 'timed without tasks')
 check(redis.call('ZCARD', K .. 'x') == sizes.expiring, 'expiring without tasks')
+check(redis.call('ZCARD', K .. 'cells') == redis.call('HLEN', K .. 'cell'), 'cells that are in no list')
 for lane in pairs(pairs_of('ln')) do
   check(lanes[tonumber(lane)], 'lane ' .. lane .. ' has no task')
   local size = 0

@@ -61,6 +61,9 @@ impl<S: Store> Store for Stubborn<S> {
     fn due(&self, max: usize) -> Answer<'_, Due> {
         Self::repeat(move || self.repeatable.due(max))
     }
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        Self::repeat(move || self.repeatable.cells(prefix.clone(), after.clone(), max))
+    }
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
         Self::repeat(move || self.others.amend(target.clone(), change.clone()))
     }

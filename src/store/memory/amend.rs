@@ -6,6 +6,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::store::plan::Ended;
 use crate::store::{Amend, Amended, Filter, Target};
 use crate::task::{Cause, State, Status};
 use crate::time::Millis;
@@ -13,7 +14,6 @@ use crate::time::Millis;
 use super::STEP;
 use super::book::Book;
 use super::lane::Slot;
-use super::push::Ended;
 
 impl Book {
     pub fn amend(&mut self, target: &Target, change: &Amend, now: Millis) -> Amended {
@@ -55,16 +55,8 @@ impl Book {
     }
 
     fn can(&self, slot: Slot, change: &Amend, now: Millis) -> bool {
-        let status = &self.tasks[slot].status;
-        let waits = status.state == State::Waiting;
-        match change {
-            Amend::Cancel(_) => waits || status.state == State::Running && status.cancel.is_none(),
-            Amend::Retry => status.state.is_final() && self.key_is_free(slot),
-            Amend::Remove => status.state != State::Running,
-            Amend::Promote => waits && status.run_at > now,
-            Amend::Reschedule(at) => waits && status.run_at != *at,
-            Amend::Prioritise(priority) => waits && status.priority != *priority,
-        }
+        change.applies(&self.tasks[slot].status, now)
+            && (!matches!(change, Amend::Retry) || self.key_is_free(slot))
     }
 
     fn change(&mut self, slot: Slot, change: &Amend, now: Millis, amended: &mut Amended) {

@@ -23,9 +23,6 @@ use super::nodes::Nodes;
 use super::notes::Pad;
 use super::retention::Ended;
 
-/// The reason given to a task whose key another one has taken.
-pub(super) const SUPERSEDED: &str = "another task has taken its key";
-
 #[derive(Default)]
 pub(super) struct Book {
     pub tasks: Slab<Task>,

@@ -154,6 +154,10 @@ impl Store for MemoryStore {
         self.with(|book, _| book.cells.get(&key).cloned())
     }
 
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        self.with(|book, _| book.cells.page(&prefix, after.as_deref(), max))
+    }
+
     fn changed(&self) -> Answer<'_, ()> {
         // Registered before the caller awaits it, so that nothing between the two is missed.
         let mut wake = Box::pin(self.changed.clone().notified_owned());

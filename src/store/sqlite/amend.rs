@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use rusqlite::Result;
 
+use crate::store::plan::Ended;
 use crate::store::{Amend, Amended, Filter, Target};
 use crate::task::{Cause, State, Status, TaskId};
 
 use super::STEP;
 use super::filter::Chosen;
 use super::ledger::Ledger;
-use super::push::Ended;
 use super::row::{SUPERSEDED, Task};
 
 impl Ledger<'_> {
@@ -80,16 +80,8 @@ impl Ledger<'_> {
     }
 
     fn can(&mut self, task: &Task, change: &Amend) -> Result<bool> {
-        let status = &task.status;
-        let waits = status.state == State::Waiting;
-        Ok(match change {
-            Amend::Cancel(_) => waits || status.state == State::Running && status.cancel.is_none(),
-            Amend::Retry => status.state.is_final() && self.key_is_free(task)?,
-            Amend::Remove => status.state != State::Running,
-            Amend::Promote => waits && status.run_at > self.now,
-            Amend::Reschedule(at) => waits && status.run_at != *at,
-            Amend::Prioritise(priority) => waits && status.priority != *priority,
-        })
+        Ok(change.applies(&task.status, self.now)
+            && (!matches!(change, Amend::Retry) || self.key_is_free(task)?))
     }
 
     fn change(&mut self, task: Task, change: &Amend, amended: &mut Amended) -> Result<()> {

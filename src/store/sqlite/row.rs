@@ -47,8 +47,6 @@ pub(super) struct Task {
     pub end_no: Option<i64>,
     pub expires_at: Option<Millis>,
     pub flags: u8,
-    /// The node that runs it.
-    pub node: Option<i64>,
 }
 
 impl Task {
@@ -122,7 +120,7 @@ pub(super) fn task(row: &Row<'_>, names: &mut dyn Names) -> Result<Task> {
     let place = row.get::<_, Option<i64>>(21)?.unwrap_or(serial);
     let wait_no = row.get::<_, Option<i64>>(22)?.unwrap_or(serial);
     let (end_no, expires_at) = (row.get(17)?, limit(row, 26)?);
-    Ok(Task { serial, spec: Arc::new(spec), status, lane, place, wait_no, end_no, expires_at, flags, node })
+    Ok(Task { serial, spec: Arc::new(spec), status, lane, place, wait_no, end_no, expires_at, flags })
 }
 
 fn number(row: &Row<'_>, at: usize) -> Result<u32> {
@@ -285,31 +283,14 @@ fn read_attempts(text: &str) -> Result<Vec<Attempt>> {
     Ok(told.into_iter().map(attempt).collect())
 }
 
-/// In the order of their numbers in files: never to be changed, only added to.
-const CAUSES: [Cause; 13] = [
-    Cause::Claim,
-    Cause::Complete,
-    Cause::Fail,
-    Cause::Retry,
-    Cause::Snooze,
-    Cause::Release,
-    Cause::Lose,
-    Cause::Poison,
-    Cause::Cancel,
-    Cause::Supersede,
-    Cause::Block,
-    Cause::Expire,
-    Cause::Revive,
-];
-
 pub(super) fn number_of(cause: Cause) -> i64 {
-    CAUSES.iter().position(|one| *one == cause).expect("the list has all of them") as i64
+    cause.number() as i64
 }
 
 fn cause_of(number: i64) -> Result<Cause> {
     usize::try_from(number)
         .ok()
-        .and_then(|number| CAUSES.get(number))
+        .and_then(|number| Cause::ALL.get(number))
         .copied()
         .ok_or_else(|| broken(12, format!("there is no cause {number}")))
 }

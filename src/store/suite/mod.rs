@@ -244,7 +244,8 @@ macro_rules! store_checks {
             ]
             cells: [
                 a_swap_needs_the_value_that_is_there, due_cells_come_soonest_first,
-                a_cell_becomes_due_in_time, cells_and_tasks_do_not_meet,
+                a_cell_becomes_due_in_time,
+                cells_are_listed_by_what_their_keys_begin_with, cells_and_tasks_do_not_meet,
             ]
             reading: [
                 records_come_in_the_order_of_their_ids,
