@@ -81,6 +81,8 @@ class Stored {
     this.requests = new Map()
     this.requestNo = 0
     this.contexts = []
+    // Makes a task of what `ctx.spawn` is given; the executor knows how.
+    this.draft = undefined
     this.listener = undefined
     this.troubled = undefined
     this.jumped = undefined
@@ -308,14 +310,27 @@ class Stored {
     const { name } = definition
     const metadata = starts[i + 6] ?? NONE
     const { stopped } = this.lane
-    const context = new TaskContext(stopped, slot, run, attempt, maxAttempts, name, metadata, ids, i / START)
     const at = slot & ~STORED
+    const context = new TaskContext(
+      stopped,
+      slot,
+      run,
+      attempt,
+      maxAttempts,
+      name,
+      metadata,
+      this,
+      ids,
+      i / START,
+    )
     this.contexts[at] = context
     let end
     try {
       const checked = definition.input === undefined ? input : await definition.check(input)
       const output = await definition.handler(checked, context)
-      end = `o${serialize(output, 'result', undefined, this.lane.maxPayload)}`
+      const text = serialize(output, 'result', undefined, this.lane.maxPayload)
+      const desk = TaskContext.deskOf(context)
+      end = desk === undefined || desk.lines.length === 0 ? `o${text}` : await spawning(text, desk)
     } catch (error) {
       end = ending(error, attempt < maxAttempts && !own ? definition.retry : undefined, attempt)
     }
@@ -350,6 +365,12 @@ class Stored {
     this.waiters = []
     this.waiting = 0
   }
+}
+
+// A success that spawns tasks, as a line of a report.
+async function spawning(output, desk) {
+  await desk.ready()
+  return `w${JSON.stringify({ output, spawn: desk.lines })}`
 }
 
 // What a handler threw, as a line of a report; `retry` only where there is a run left.
