@@ -8,6 +8,7 @@ const { isAbsolute } = require('node:path')
 const { pathToFileURL } = require('node:url')
 const { optionError } = require('./errors')
 const { checkName } = require('./names')
+const { scheduleOptions } = require('./options/schedule')
 const check = require('./options/check')
 const { RetryPolicy } = require('./retry')
 
@@ -35,6 +36,7 @@ const DEFINITION = new Map([
   ['handler', check.callable],
   ['isolation', check.oneOf(['inline', 'thread'])],
   ['module', moduleUrl],
+  ['schedule', (value, option) => scheduleOptions(value, option, CALL)],
   ...POLICY,
 ])
 
@@ -62,6 +64,7 @@ const ABSENT = {
   priority: undefined,
   timeout: undefined,
   retry: undefined,
+  schedule: undefined,
   concurrency: concurrency({}, 'concurrency', CALL),
 }
 

@@ -9,7 +9,7 @@ const { TaskError, describe } = require('./errors')
 class Kind {
   /** `threads`: gives the pool that runs handlers of modules. */
   constructor(definition, defaults, threads) {
-    const { name, module, input, queue, priority, timeout, retry, concurrency } = definition
+    const { name, module, input, queue, priority, timeout, retry, concurrency, schedule } = definition
     this.name = name
     this.pool = module === undefined ? undefined : threads()
     this.handler = module === undefined ? definition.handler : this.inThread(module)
@@ -21,6 +21,7 @@ class Kind {
     this.timeout = timeout ?? defaults.timeout
     this.retry = retry ?? defaults.retry
     this.concurrency = concurrency
+    this.schedule = schedule
     this.resource = new AsyncResource('TaskHandler')
     this.number = -1
   }

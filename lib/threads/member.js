@@ -125,11 +125,28 @@ class Member {
     this.answered = true
     const job = this.jobs[place]
     if (job?.serial !== serial) return
+    if (end === End.CALL) {
+      this.call(job, value, ms)
+      return
+    }
     this.remove(job)
-    if (end === End.OK) job.resolve(value)
+    if (job.error !== undefined) job.reject(job.error)
+    else if (end === End.OK) job.resolve(value)
     else job.reject(thrownBy(job.context, end, value))
     this.pool.ended(this, ms)
     this.sendSoon()
+  }
+
+  // What its context is asked for; a refusal fails the attempt, since nobody waits for an answer to most of them.
+  async call(job, name, args) {
+    const { serial, place } = job
+    try {
+      const answer = await job.context[name](...args)
+      if (name === 'results') this.worker.postMessage([place, serial, answer, true])
+    } catch (error) {
+      job.error ??= error
+      if (name === 'results') this.worker.postMessage([place, serial, failureOf(error), false])
+    }
   }
 
   /** The run is over for the engine, or is asked to end. */
@@ -181,8 +198,8 @@ class Member {
 
 // As the thread reads it: flat, since that is the cheapest to send.
 function entryOf({ place, serial, module, input, context }) {
-  const { id, attempt, maxAttempts, name, metadata } = context
-  return [place, serial, module, id, attempt, maxAttempts, name, metadata, input]
+  const { id, attempt, maxAttempts, name, metadata, schedule } = context
+  return [place, serial, module, id, attempt, maxAttempts, name, metadata, schedule, input]
 }
 
 module.exports = { Member }

@@ -69,6 +69,7 @@ class Pool {
         reject,
         serial: 0,
         place: -1,
+        error: undefined,
         member: undefined,
         timer: undefined,
       })

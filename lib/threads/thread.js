@@ -23,7 +23,12 @@ class ThreadContext {
   #controller
   #reason
 
-  constructor(place, serial, id, attempt, maxAttempts, name, metadata) {
+  #place
+  #results
+  #answer
+
+  constructor(place, serial, id, attempt, maxAttempts, name, metadata, schedule) {
+    this.#place = place
     this.#stop = place * WORDS + STOP
     this.#serial = serial
     this.id = id
@@ -31,6 +36,7 @@ class ThreadContext {
     this.maxAttempts = maxAttempts
     this.name = name
     this.metadata = metadata
+    this.schedule = schedule
   }
 
   get signal() {
@@ -49,11 +55,49 @@ class ThreadContext {
     throw new Snooze(toMillis(delay, 'delay of ctx.snooze()', { max: LONGEST }))
   }
 
+  results() {
+    this.#results ??= new Promise((resolve, reject) => {
+      this.#answer = (value, ok) => (ok ? resolve(value) : reject(errorOf(value)))
+      this.#call('results')
+    })
+    return this.#results
+  }
+
+  progress(value) {
+    this.#call('progress', value)
+  }
+
+  log(...args) {
+    this.#call('log', ...args)
+  }
+
+  step() {
+    throw onlyInline('step')
+  }
+
+  spawn() {
+    throw onlyInline('spawn')
+  }
+
+  #call(name, ...args) {
+    parentPort.postMessage([this.#place, this.#serial, End.CALL, name, args])
+  }
+
+  static answer(context, serial, value, ok) {
+    if (context?.#serial === serial) context.#answer(value, ok)
+  }
+
   static abort(context, serial, failure) {
     if (context?.#serial !== serial) return
     context.#reason = errorOf(failure)
     context.#controller?.abort(context.#reason)
   }
+}
+
+function onlyInline(name) {
+  return new TaskError(`ctx.${name}() takes functions of the executor, and is not there in a thread`, {
+    code: 'ERR_OPTION',
+  })
 }
 
 /** The handler of a module: its default export, or what a CommonJS module exports. */
@@ -68,11 +112,14 @@ async function load(module) {
 }
 
 async function run(at) {
-  const [place, serial, module, id, attempt, maxAttempts, name, metadata, input] = queue.slice(at, at + ENTRY)
+  const [place, serial, module, id, attempt, maxAttempts, name, metadata, schedule, input] = queue.slice(
+    at,
+    at + ENTRY,
+  )
   const state = place * WORDS + STATE
   // Taken back meanwhile.
   if (Atomics.compareExchange(words, state, serial, -serial) !== serial) return
-  const context = new ThreadContext(place, serial, id, attempt, maxAttempts, name, metadata)
+  const context = new ThreadContext(place, serial, id, attempt, maxAttempts, name, metadata, schedule)
   current = context
   const since = performance.now()
   let end = End.OK
@@ -117,6 +164,10 @@ async function runAll() {
 parentPort.on('message', message => {
   if (message.length === 3) {
     ThreadContext.abort(current, message[1], message[2])
+    return
+  }
+  if (message.length === 4) {
+    ThreadContext.answer(current, ...message.slice(1))
     return
   }
   queue = next === 0 ? queue.concat(message) : queue.slice(next).concat(message)

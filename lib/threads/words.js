@@ -11,9 +11,9 @@ const TAKEN = 0
 const STOP = 1
 
 /** Values of a batch for each job. */
-const ENTRY = 9
+const ENTRY = 10
 
-/** How a job ended. */
-const End = Object.freeze({ OK: 0, FAILURE: 1, SNOOZE: 2, VALUE: 3 })
+/** How a job ended; `CALL`: it has not, and calls a function of its context. */
+const End = Object.freeze({ OK: 0, FAILURE: 1, SNOOZE: 2, VALUE: 3, CALL: 4 })
 
 module.exports = { End, ENTRY, STATE, STOP, TAKEN, WORDS }
