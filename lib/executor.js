@@ -15,6 +15,7 @@ const { TaskHandle } = require('./handle')
 const { checkDefinition } = require('./definition')
 const { checkName } = require('./names')
 const { serialize } = require('./payload')
+const { closeOnAbort, closuresOf, poolOf } = require('./parts')
 const options = require('./options')
 const { information } = require('./record')
 const { keepAlive } = require('./process')
@@ -486,32 +487,6 @@ function headsOf(kind, given) {
   return (input, at) => read(given(input, at), `enqueueMany(), for input ${at}`)
 }
 
-// A signal that outlives its executors must not keep them alive.
-function closeOnAbort(signal, weak) {
-  if (signal.aborted) weak.deref().close()
-  else signal.addEventListener('abort', () => weak.deref()?.close(), { once: true })
-}
-
-function closuresOf(tasks) {
-  if (typeof tasks?.[Symbol.iterator] !== 'function') {
-    throw optionError(`executeAll() takes an iterable of functions; got ${describe(tasks)}`)
-  }
-  const all = Array.from(tasks)
-  const at = all.findIndex(task => typeof task !== 'function')
-  if (at !== -1) throw optionError(`executeAll() takes functions; number ${at} is ${describe(all[at])}`)
-  return all
-}
-
-// Threads of an executor that nobody holds any more are ended too.
-function poolOf(executor, limits) {
-  // Most programs need none, and load faster without.
-  const { Pool } = require('./threads/pool')
-  const pool = new Pool(limits)
-  LEFT.register(executor, pool)
-  return pool
-}
-
-const LEFT = new FinalizationRegistry(pool => pool.close())
 const NOTHING = Object.freeze({})
 const FINAL = ['completed', 'failed', 'cancelled']
 const UNDONE = ['failed', 'cancelled']
