@@ -16,7 +16,9 @@ const { checkName } = require('./names')
 const { serialize } = require('./payload')
 const options = require('./options')
 const { information } = require('./record')
+const { cost, examine } = require('./metrics')
 const { keepAlive } = require('./process')
+const tracing = require('./tracing')
 
 const plainContext = (task, run) =>
   new RunContext(task.lane.stopped, task.slot, run, task.attempt, task.maxAttempts, task)
@@ -122,7 +124,8 @@ class TaskExecutor extends EventEmitter {
         task,
       )
     }
-    const work = context => kind.handler(checked, context)
+    const handle = context => kind.handler(checked, context)
+    const work = tracing.isOn() ? context => tracing.run(context, kind.queue, () => handle(context)) : handle
     const tell = this.#events.teller(kind.name, kind.queue)
     return this.#lane.guarded(work, { priority, timeout, retry, signal, kind: kind.number, context, tell })
   }
@@ -158,13 +161,18 @@ class TaskExecutor extends EventEmitter {
     try {
       const checked = given === undefined ? undefined : options.enqueueOptions(given, call)
       const kind = this.#kind(task, call)
-      const text = this.#payload(kind, input)
-      const head = headOf(kind, checked)
-      if (kind.input === undefined) return this.#add(head, text)
-      return Promise.resolve(kind.check(input)).then(() => this.#add(head, text))
+      if (!tracing.isOn()) return this.#send(kind, input, checked)
+      return tracing.enqueue(kind, checked, 1, checked => this.#send(kind, input, checked))
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  #send(kind, input, checked) {
+    const text = this.#payload(kind, input)
+    const head = headOf(kind, checked)
+    if (kind.input === undefined) return this.#add(head, text)
+    return Promise.resolve(kind.check(input)).then(() => this.#add(head, text))
   }
 
   #add(head, text) {
@@ -182,15 +190,20 @@ class TaskExecutor extends EventEmitter {
       }
       const checked = given === undefined ? undefined : options.enqueueOptions(given, 'enqueueMany()')
       const kind = this.#kind(task, 'enqueueMany()')
-      const head = headOf(kind, checked)
       const all = Array.from(inputs)
-      const lines = all.flatMap(input => [head, this.#payload(kind, input)])
-      if (kind.input === undefined) return this.#addTogether(lines)
-      const checks = all.map(async input => kind.check(input))
-      return Promise.all(checks).then(() => this.#addTogether(lines))
+      if (!tracing.isOn()) return this.#sendMany(kind, all, checked)
+      return tracing.enqueue(kind, checked, all.length, checked => this.#sendMany(kind, all, checked))
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  #sendMany(kind, all, checked) {
+    const head = headOf(kind, checked)
+    const lines = all.flatMap(input => [head, this.#payload(kind, input)])
+    if (kind.input === undefined) return this.#addTogether(lines)
+    const checks = all.map(async input => kind.check(input))
+    return Promise.all(checks).then(() => this.#addTogether(lines))
   }
 
   async #addTogether(lines) {
@@ -384,6 +397,23 @@ class TaskExecutor extends EventEmitter {
 
   events(given = undefined) {
     return this.#events.iterate(options.resultOptions(given, 'events()'))
+  }
+
+  async enableMetrics() {
+    this.#requireOpen()
+    this.#lane.native.enableMetrics()
+  }
+
+  async getMetrics() {
+    return this.#ask({ op: 'metrics', ...cost() })
+  }
+
+  async metricsText() {
+    return this.#ask({ op: 'metricsText', ...cost() })
+  }
+
+  async doctor() {
+    return examine(this.#options, await this.#ask({ op: 'doctor' }))
   }
 
   #ask(question) {

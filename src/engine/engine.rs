@@ -62,6 +62,11 @@ impl Engine {
         self.shared.now()
     }
 
+    /// Tells a core that measures times what the moment is; before a host reports.
+    pub fn stamp(&self, core: &mut Core) {
+        self.shared.stamp(core);
+    }
+
     /// A run has ended, or something was asked for: the engine has to look.
     pub fn nudge(&self) {
         self.shared.nudge();
@@ -162,6 +167,8 @@ impl Engine {
             step.changed.iter().for_each(|id| watch.reopen(id));
         }
         if !step.ended.is_empty() {
+            let now = self.now();
+            self.core().count_ended_unrun(step.ended.len(), now);
             self.watch().ended_elsewhere(&step.ended);
             self.shared.asked.notify_one();
         }

@@ -7,6 +7,8 @@ use crate::store::StoreError;
 use crate::task::{Attempt, Spec, Text};
 use crate::time::Millis;
 
+use super::stall::Stall;
+
 /// Events that wait for a slow listener; older ones are dropped and counted.
 const KEPT: usize = 10_000;
 /// Shortest time between two reports of a store that fails.
@@ -78,6 +80,7 @@ pub struct Events {
     trouble: Option<StoreError>,
     troubled_at: Option<Millis>,
     warning: Option<Arc<str>>,
+    stall: Option<Stall>,
 }
 
 impl Events {
@@ -114,7 +117,7 @@ impl Events {
 
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.trouble.is_none() && self.warning.is_none()
+        self.waiting.is_empty() && self.trouble.is_none() && self.warning.is_none() && self.stall.is_none()
     }
 
     /// A call of the store has failed: told whoever listens, but at most once a second; true if it is.
@@ -140,6 +143,16 @@ impl Events {
     /// What people should know.
     pub fn take_warning(&mut self) -> Option<Arc<str>> {
         self.warning.take()
+    }
+
+    /// The host's loop had not turned, and turns again.
+    pub fn stalled(&mut self, stall: Stall) {
+        self.stall = Some(stall);
+    }
+
+    /// How long the host's loop had not turned, if that has not been told.
+    pub fn take_stall(&mut self) -> Option<Stall> {
+        self.stall.take()
     }
 
     /// Events that were lost because nobody took them in time.

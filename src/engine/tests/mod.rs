@@ -1,11 +1,13 @@
 //! The core by a hand-made clock, and the driver on stores that fail.
 
 mod close;
+mod counting;
 mod faults;
 mod fence;
 mod host;
 mod local;
 mod rooms;
+mod stall;
 mod stored;
 
 use std::sync::Arc;
@@ -29,6 +31,7 @@ fn config(concurrency: u32) -> Config {
         give_back_after: 250,
         cancel_grace: 50,
         lease: 1_000_000,
+        has_loop: false,
         durable: false,
         queues: None,
     }
