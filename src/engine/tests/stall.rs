@@ -7,19 +7,21 @@ fn looped() -> Core {
 }
 
 /// The loop has answered, and then nothing more; what is logged half a second after it was asked again.
-fn silent(core: &mut Core, since: Millis) -> Vec<Arc<str>> {
+fn silent(core: &mut Core, since: Millis) -> Vec<String> {
     let asked_at = core.wake_at().expect("it will be asked").max(since);
     core.tick(asked_at);
     assert!(core.wants_sample(asked_at));
     core.host_called(asked_at);
-    let noticed_at = core.wake_at().expect("it will be looked after");
-    assert!(noticed_at - since <= 1500, "{noticed_at}");
-    core.tick(noticed_at - 1);
-    assert!(core.take_stall(noticed_at - 1).is_none());
-    core.tick(noticed_at);
-    let stall = core.take_stall(noticed_at).expect("it is blocked");
+    let (stall, noticed_at) = loop {
+        let at = core.wake_at().expect("it is looked after");
+        core.tick(at);
+        if let Some(stall) = core.take_stall(at) {
+            break (stall, at);
+        }
+    };
+    assert!((900..=1500).contains(&(noticed_at - since)), "{noticed_at}");
     assert!(core.take_stall(noticed_at).is_none(), "once is enough");
-    stall.culprit.names
+    stall.culprit.names.iter().map(|name| name.to_string()).collect()
 }
 
 #[test]
@@ -27,7 +29,7 @@ fn the_stored_task_that_began_last_is_named() {
     let mut core = looped();
     core.host_turned(10);
     let start = begin(&mut core, spec(), 12);
-    assert_eq!(silent(&mut core, 12), ["work".into()]);
+    assert_eq!(silent(&mut core, 12), ["work"]);
     core.host_turned(3012);
     let stall = core.events.take_stall().expect("listeners are told afterwards");
     let (told, attempt) = stall.culprit.task.expect("it is known");
@@ -43,7 +45,7 @@ fn a_closure_is_named_as_one_and_a_kind_by_its_name() {
     core.host_turned(10);
     core.submit(local(0));
     core.poll(10);
-    assert_eq!(silent(&mut core, 10), ["(closure)".into()]);
+    assert_eq!(silent(&mut core, 10), ["(closure)"]);
 
     let mut core = looped();
     let kind = core.add_kind(Kind::new("resize"));
@@ -51,7 +53,7 @@ fn a_closure_is_named_as_one_and_a_kind_by_its_name() {
     core.submit(Submission { kind: Some(kind), ..local(0) });
     core.poll(10);
     assert!(core.begin_local(0, 1, 11));
-    assert_eq!(silent(&mut core, 11), ["resize".into()]);
+    assert_eq!(silent(&mut core, 11), ["resize"]);
 }
 
 #[test]
@@ -64,7 +66,7 @@ fn where_nothing_has_begun_since_all_that_run_are_named() {
     begin(&mut core, spec(), 12);
     // The loop has turned since then: what goes on now is no beginning.
     core.host_turned(400);
-    assert_eq!(silent(&mut core, 400), ["resize".into(), "work".into()]);
+    assert_eq!(silent(&mut core, 400), ["resize", "work"]);
 }
 
 #[test]
