@@ -9,6 +9,7 @@
 
 import { EventEmitter } from 'node:events'
 import type { TaskError, TaskErrorCode } from './lib/errors.js'
+import type { Examination, Metrics } from './lib/metrics.js'
 import type {
   CloseOptions,
   ConcurrencyLimits,
@@ -23,6 +24,7 @@ import type { RetryOptions, RetryPolicy } from './lib/retry.js'
 import type { ScheduleOptions, ScheduleSlot } from './lib/scheduler.js'
 
 export { TaskError, type TaskErrorCode, type TaskErrorOptions } from './lib/errors.js'
+export type * from './lib/metrics.js'
 export type * from './lib/options.js'
 export { type RetryOptions, RetryPolicy } from './lib/retry.js'
 export {
@@ -312,10 +314,17 @@ export interface TaskEvents {
   idle: []
   /** Something went wrong that no call can report. Without a listener it is dropped. */
   error: [error: Error]
-  /** The event loop was blocked; `blockedFor` in milliseconds, `task` where one is known to have done it. */
-  loopStalled: [event: { readonly blockedFor: number; readonly task?: TaskEvent }]
   /** The clock of the store was set by so many milliseconds, or this machine has slept; schedules go on by `catchUp`. */
   clockJump: [event: { readonly by: number }]
+  /**
+   * The event loop was blocked for `blockedFor` milliseconds while tasks ran: it was asked for a sign of life and gave
+   * none for half a second. `names` are the kinds of the tasks that may have done it, one where it is known: the last
+   * that began (`(closure)` for a closure), else up to 5 of those that ran. `task` where it is one of a queue. While it
+   * is blocked, the log says the same: see `logger` and `TASK_LOG`.
+   */
+  loopStalled: [
+    event: { readonly blockedFor: number; readonly names: readonly string[]; readonly task?: TaskEvent },
+  ]
 }
 
 /** The names of the events that are about one task. */
@@ -429,4 +438,19 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
   prune(filter: Omit<TaskFilter, 'limit' | 'cursor'>): Promise<number>
   /** The events about tasks from now on. A slow loop loses the oldest ones, never memory. */
   events(options?: ResultOptions): AsyncIterableIterator<AnyTaskEvent>
+
+  /**
+   * Measures times from now on, as the option `metrics` does from the start: waits, runs, commits, the delay of the
+   * event loop, which is asked for a sign of life ten times a second for it. There is no way back.
+   */
+  enableMetrics(): Promise<void>
+  /** The metrics now. Rejects with `ERR_STORE...` where the store does not tell how many tasks it has. */
+  getMetrics(): Promise<Metrics>
+  /**
+   * The metrics as text for Prometheus, format 0.0.4, to be served as `text/plain; version=0.0.4`. Where the store does
+   * not answer within 2 s, `task_store_up` is 0 and what only it knows is left out.
+   */
+  metricsText(): Promise<string>
+  /** Looks at the executor, its settings and its store. A store that does not answer is a finding, not an error. */
+  doctor(): Promise<Examination>
 }

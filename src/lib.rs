@@ -88,6 +88,8 @@ pub use api::{
     Enqueue, ExecutorBuilder, Task, TaskBuilder, TaskContext, TaskExecutor, TaskHandle, TaskInfo, TaskKind,
     TaskOutput, handler,
 };
+pub use engine::metrics::Metrics;
+pub use engine::{Event as TaskEvent, Examination, What as TaskEventKind};
 pub use error::TaskError;
 pub use policy::RetryPolicy;
 pub use store::{Counts, Node};

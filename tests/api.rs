@@ -20,6 +20,9 @@ mod close;
 #[path = "api/stored.rs"]
 mod stored;
 
+#[path = "api/observe.rs"]
+mod observe;
+
 #[cfg(feature = "sqlite")]
 #[path = "api/persistence.rs"]
 mod persistence;
