@@ -85,9 +85,10 @@ pub mod task;
 pub mod time;
 
 pub use api::{
-    Enqueue, ExecutorBuilder, Task, TaskBuilder, TaskContext, TaskExecutor, TaskHandle, TaskInfo, TaskKind,
-    TaskOutput, handler,
+    Enqueue, ExecutorBuilder, Flow, FlowInfo, LogLine, Task, TaskBuilder, TaskContext, TaskExecutor,
+    TaskFlow, TaskHandle, TaskInfo, TaskKind, TaskOutput, handler,
 };
+pub use engine::Level;
 pub use error::TaskError;
 pub use policy::RetryPolicy;
 pub use store::{Counts, Node};
