@@ -24,6 +24,10 @@ mod stored;
 #[path = "api/persistence.rs"]
 mod persistence;
 
+#[cfg(feature = "cron")]
+#[path = "api/schedules.rs"]
+mod schedules;
+
 #[path = "api/runtimes.rs"]
 mod runtimes;
 
