@@ -16,6 +16,7 @@ use super::mail::{Post, quote, write_attempt};
 use super::malformed;
 use super::schedule::{Definitions, Order, carry_out};
 use super::session::Session;
+use super::workflow::{self, write_records};
 
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -27,6 +28,14 @@ enum Request {
     Pause { queue: Name, paused: bool },
     Nodes,
     Schedule { order: Order },
+    Steps { slot: u32, run: u32 },
+    Step { slot: u32, run: u32, key: Name, value: Text },
+    Results { slot: u32, run: u32 },
+    Logs { id: Name },
+    Follow { id: Name, seen: Option<Text> },
+    Flow { id: Name },
+    FlowEnded { flow: Name },
+    RetryFlow { flow: Name },
     Start,
     Idle,
 }
@@ -38,6 +47,7 @@ struct Filters {
     queue: Option<Name>,
     name: Option<Name>,
     group: Option<Name>,
+    flow: Option<Name>,
     search: Option<Name>,
     created_before: Option<Millis>,
     created_after: Option<Millis>,
@@ -84,7 +94,7 @@ async fn answer(
             let Found { now, records } = engine.get(vec![TaskId::from(&*id)]).await?;
             let mut text = String::new();
             match records.into_iter().flatten().next() {
-                Some(record) => write_record(&mut text, &record, now, &engine),
+                Some(record) => write_records(&mut text, &[record], now, &engine).await?,
                 None => text.push_str("null"),
             }
             Ok(text.into())
@@ -93,10 +103,7 @@ async fn answer(
             let (limit, cursor) = (filter.limit.unwrap_or(100), filter.cursor.clone());
             let page = engine.list(Query { filter: filter.into(), limit, cursor }).await?;
             let mut text = String::from("{\"records\":[");
-            for (at, record) in page.records.iter().enumerate() {
-                text.push_str(if at > 0 { "," } else { "" });
-                write_record(&mut text, record, page.now, &engine);
-            }
+            write_records(&mut text, &page.records, page.now, &engine).await?;
             text.push_str("],\"cursor\":");
             match &page.cursor {
                 Some(cursor) => quote(&mut text, cursor),
@@ -111,13 +118,30 @@ async fn answer(
                 (Some(ids), _) => Target::Ids(ids.iter().map(|id| TaskId::from(&**id)).collect()),
                 (None, filter) => Target::Filter(filter.unwrap_or_default().into()),
             };
-            let Amended { changed, .. } = engine.amend(target, change.into()).await?;
+            let Amended { changed, .. } = match (target, change) {
+                (Target::Ids(ids), Change::Retry) => engine.retry(ids).await?,
+                (target, change) => engine.amend(target, change.into()).await?,
+            };
             Ok(changed.len().to_string().into())
         }
         Request::Pause { queue, paused } => {
             engine.set_queue_paused(&queue, paused).await?;
             Ok("null".into())
         }
+        Request::Steps { slot, run } => workflow::steps(&engine, slot, run).await,
+        Request::Step { slot, run, key, value } => {
+            engine.note_step(slot, run, key, value).await?;
+            Ok("null".into())
+        }
+        Request::Results { slot, run } => workflow::results(&engine, slot, run).await,
+        Request::Logs { id } => workflow::logs(&engine, id).await,
+        Request::Follow { id, seen } => workflow::follow(&engine, id, seen).await,
+        Request::Flow { id } => workflow::flow(&engine, id).await,
+        Request::FlowEnded { flow } => {
+            engine.flow_ended(&flow).await?;
+            Ok("null".into())
+        }
+        Request::RetryFlow { flow } => Ok(engine.retry_flow(&flow).await?.changed.len().to_string().into()),
         Request::Start => {
             engine.open().await?;
             Ok("null".into())
@@ -138,6 +162,7 @@ impl From<Filters> for Filter {
             queue: filter.queue,
             name: filter.name,
             group: filter.group,
+            flow: filter.flow,
             created_before: filter.created_before,
             created_after: filter.created_after,
             search: filter.search,
@@ -178,7 +203,14 @@ fn counts(counts: &Counts) -> String {
     format!("{{{}}}", fields.join(","))
 }
 
-fn write_record(text: &mut String, record: &Record, now: Millis, engine: &Engine) {
+/// One record as people see it.
+pub(super) fn write_record(
+    text: &mut String,
+    record: &Record,
+    progress: Option<&str>,
+    now: Millis,
+    engine: &Engine,
+) {
     let Record { spec, status } = record;
     text.push_str("{\"id\":");
     quote(text, spec.id.as_str());
@@ -214,6 +246,21 @@ fn write_record(text: &mut String, record: &Record, now: Millis, engine: &Engine
         if let Some(at) = at {
             let _ = write!(text, ",\"{field}\":{at}");
         }
+    }
+    if let Some(progress) = progress {
+        let _ = write!(text, ",\"progress\":{progress}");
+    }
+    if let Some(flow) = &spec.flow {
+        text.push_str(",\"flow\":");
+        quote(text, flow);
+    }
+    if let Some(blockers) = &spec.blockers {
+        text.push_str(",\"after\":[");
+        for (at, id) in blockers.ids.iter().enumerate() {
+            text.push_str(if at > 0 { "," } else { "" });
+            quote(text, id.as_str());
+        }
+        text.push(']');
     }
     if let Some(group) = &spec.group {
         text.push_str(",\"group\":");

@@ -19,6 +19,7 @@ use super::core::{Closing, Config, Core};
 #[cfg(feature = "cron")]
 use super::engine::PushResult;
 use super::engine::{Host, PushBatch, PushReply};
+use super::notes::Notebook;
 use super::watch::Watch;
 
 pub(super) struct Shared {
@@ -28,6 +29,9 @@ pub(super) struct Shared {
     pub host: Arc<dyn Host>,
     pub retention: Retention,
     pub inbox: Mutex<VecDeque<(PushBatch, PushReply)>>,
+    pub notes: Mutex<Notebook>,
+    /// For the noter: something was noted.
+    pub noted: Notify,
     /// For the pusher: there is something in the inbox.
     pub filled: Notify,
     /// For the advancer: something has changed that it has to look at.
@@ -79,6 +83,8 @@ impl Shared {
             host,
             retention,
             inbox: Mutex::default(),
+            notes: Mutex::default(),
+            noted: Notify::new(),
             filled: Notify::new(),
             nudge: Notify::new(),
             absent: AtomicBool::new(false),

@@ -11,7 +11,7 @@ use super::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
     Query, Refusal, Retention, Store, StoreError, Swap, Target, Turn,
 };
-use crate::task::{Claimed, Name, TaskId};
+use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 
 /// Opens the store; may be called again where that has failed.
 pub(super) type Opener = Box<dyn Fn() -> Answer<'static, Arc<dyn Store>> + Send + Sync>;
@@ -78,6 +78,12 @@ impl Store for Lazy {
     }
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
         self.pass(move |store| store.amend(target, change))
+    }
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        self.pass(move |store| store.note(notes))
+    }
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        self.pass(move |store| store.notes(ids, kind))
     }
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         self.pass(move |store| store.get(ids))

@@ -34,7 +34,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::task::{Cause, Claimed, Name, Record, Settlement, Spec, TaskId};
+use crate::task::{Cause, Claimed, Name, NoteKind, Noted, Notes, Record, Settlement, Spec, TaskId, Unnoted};
 use crate::time::Millis;
 
 pub use claim::{Claims, LaneClaim, Rate};
@@ -63,6 +63,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Changes tasks on behalf of an operator. A filter is worked off in steps: `Amended::more`.
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended>;
+
+    /// Takes down what runs note while they work, each note by itself.
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>>;
+
+    /// The notes of one kind of these tasks; none where there is no such task.
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>>;
 
     /// The records with these ids.
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found>;

@@ -7,7 +7,7 @@ use task::store::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
     Query, Refusal, Retention, Store, Swap, Target, Turn,
 };
-use task::task::{Claimed, Name, TaskId};
+use task::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 
 /// A caller that repeats every call until it is answered.
 ///
@@ -66,6 +66,12 @@ impl<S: Store> Store for Stubborn<S> {
     }
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
         Self::repeat(move || self.others.amend(target.clone(), change.clone()))
+    }
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        Self::repeat(move || self.repeatable.note(notes.clone()))
+    }
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        Self::repeat(move || self.repeatable.notes(ids.clone(), kind))
     }
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         Self::repeat(move || self.repeatable.get(ids.clone()))

@@ -5,6 +5,7 @@
 //! - `advancer`: settles, claims and hands over; one step under way.
 //! - `beat`: tells that this node lives, and learns what it should know; settles what dead nodes ran.
 //! - `asker`: how tasks stand that somebody waits for and that end elsewhere.
+//! - `noter`: what runs note down goes to the store.
 //! - `retention`: forgets what ended, in small steps.
 //! - `scheduler`: fires schedules whose time has come.
 //!
@@ -15,6 +16,7 @@
 mod advancer;
 mod asker;
 mod beat;
+mod noter;
 mod pusher;
 mod retention;
 #[cfg(feature = "cron")]
@@ -53,6 +55,7 @@ pub(super) fn open(shared: &Arc<Shared>) {
     spawn(shared, keep(shared, "ticker", ticker::run));
     spawn(shared, keep(shared, "beat", beat::run));
     spawn(shared, keep(shared, "asker", asker::run));
+    spawn(shared, keep(shared, "noter", noter::run));
     spawn(shared, keep(shared, "retention", retention::run));
     #[cfg(feature = "cron")]
     spawn(shared, keep(shared, "scheduler", scheduler::run));

@@ -12,6 +12,7 @@ mod claim;
 mod keys;
 mod lane;
 mod nodes;
+mod notes;
 mod push;
 mod read;
 mod retention;
@@ -28,7 +29,7 @@ use super::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
     Query, Refusal, Retention, Store, Swap, Target, Turn,
 };
-use crate::task::{Claimed, Name, TaskId};
+use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 use crate::time::{Clock, Millis, WallClock};
 
 use book::Book;
@@ -114,6 +115,14 @@ impl Store for MemoryStore {
         let answer = self.with(|book, now| book.amend(&target, &change, now));
         self.changed.notify_waiters();
         answer
+    }
+
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        self.with(|book, _| notes.iter().map(|noted| book.note(noted)).collect())
+    }
+
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        self.with(|book, _| ids.iter().map(|id| book.notes(id, kind)).collect())
     }
 
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Result, params, params_from_iter};
 
+use crate::store::query::MARK;
 use crate::store::{Cell, Counts, Due, Filter, Found, NodeId, Page, Query};
 use crate::task::{Claimed, Name, Record, TaskId, View};
 use crate::time::Millis;
@@ -17,8 +18,6 @@ use super::filter::{Chosen, Dictionary, lanes_of, list as numbers};
 use super::row::{self, Task, all, first, limit, signed};
 use super::statements::select_task;
 
-/// First of a cursor that a page has brought: no id has a control character.
-const MARK: char = '\u{1}';
 /// Fewer tasks than this are sorted rather than searched for.
 const FEW: u64 = 5000;
 /// A page that searches texts ends after this time, wherever it has come.
@@ -176,10 +175,15 @@ fn bounds(db: &Connection, filter: &Filter) -> Result<(i64, i64)> {
     Ok((first, last))
 }
 
+/// Its tasks have an index of their own.
+fn is_indexed(filter: &Filter) -> bool {
+    filter.group.is_some() || filter.flow.is_some()
+}
+
 /// The condition that gives a short list of candidates, where the states that are wanted are rare.
 fn few(db: &Connection, filter: &Filter, now: Millis) -> Result<Option<String>> {
     let is_kept = |view: &View| !matches!(view, View::Blocked | View::Scheduled | View::Waiting);
-    if filter.views.is_empty() || filter.group.is_some() || !filter.views.iter().all(is_kept) {
+    if filter.views.is_empty() || is_indexed(filter) || !filter.views.iter().all(is_kept) {
         return Ok(None);
     }
     let there = counts(db, filter.queue.as_ref(), now)?;
@@ -248,10 +252,10 @@ impl Walk<'_> {
         before: i64,
         max: usize,
     ) -> Result<(Vec<Task>, Option<i64>)> {
-        let sources: Vec<String> = match (&filter.group, &chosen.lanes) {
-            (Some(_), None) => vec!["1".into()],
-            (Some(_), Some(lanes)) => vec![format!("t.lane IN ({})", numbers(lanes))],
-            (None, lanes) => {
+        let sources: Vec<String> = match (is_indexed(filter), &chosen.lanes) {
+            (true, None) => vec!["1".into()],
+            (true, Some(lanes)) => vec![format!("t.lane IN ({})", numbers(lanes))],
+            (false, lanes) => {
                 let lanes = match lanes {
                     Some(lanes) => lanes.clone(),
                     None => self.lanes_with(&filter.views)?,
