@@ -62,6 +62,11 @@ impl Engine {
         self.shared.now()
     }
 
+    /// Tells a core that measures times what the moment is; before a host reports.
+    pub fn stamp(&self, core: &mut Core) {
+        self.shared.stamp(core);
+    }
+
     /// A run has ended, or something was asked for: the engine has to look.
     pub fn nudge(&self) {
         self.shared.nudge();
