@@ -4,6 +4,8 @@
 
 const { AsyncResource } = require('node:async_hooks')
 const { RetryPolicy } = require('./retry')
+const options = require('./options')
+const { withCarrier } = require('./tracing')
 const { TaskError, describe } = require('./errors')
 
 class Kind {
@@ -62,4 +64,17 @@ function headOf(kind, options) {
   return `${kind.number} ${JSON.stringify(given)}`
 }
 
-module.exports = { Kind, headOf }
+/** The heads of a batch: all alike, or each by its own options. */
+function headsOf(kind, given, carrier = undefined) {
+  const read = (each, call) => {
+    const checked = each === undefined ? undefined : options.enqueueOptions(each, call)
+    return headOf(kind, withCarrier(checked, carrier))
+  }
+  if (typeof given !== 'function') {
+    const head = read(given, 'enqueueMany()')
+    return () => head
+  }
+  return (input, at) => read(given(input, at), `enqueueMany(), for input ${at}`)
+}
+
+module.exports = { Kind, headOf, headsOf }

@@ -32,6 +32,7 @@ const DEFAULTS = Object.freeze({
   gracePeriod: 8_000,
   cancelGrace: 5_000,
   threads: Object.freeze({ count: availableParallelism() }),
+  metrics: false,
   retention: Object.freeze({ completed: NEWEST, failed: NEWEST, cancelled: NEWEST }),
 })
 
@@ -69,6 +70,8 @@ const EXECUTOR = new Map([
   ['cancelGrace', check.duration(0)],
   ['retention', retention],
   ['threads', threads],
+  ['metrics', check.flag],
+  ['logger', check.callable],
   ['signal', check.signal],
   ...POLICY,
 ])

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use napi::Result;
 use serde::Deserialize;
 
+use crate::engine::metrics::Cost;
 use crate::engine::{Engine, Host};
 use crate::error::TaskError;
 use crate::store::{Amend, Amended, Counts, Filter, Found, Node, Query, Target};
@@ -36,8 +37,25 @@ enum Request {
     Flow { id: Name },
     FlowEnded { flow: Name },
     RetryFlow { flow: Name },
+    Metrics(Process),
+    MetricsText(Process),
+    Doctor,
     Start,
     Idle,
+}
+
+/// What JavaScript knows better.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Process {
+    cpu_seconds: f64,
+    rss_bytes: u64,
+}
+
+impl From<Process> for Cost {
+    fn from(process: Process) -> Self {
+        Self { cpu_seconds: Some(process.cpu_seconds), rss_bytes: Some(process.rss_bytes) }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -148,6 +166,19 @@ async fn answer(
         }
         Request::Nodes => Ok(nodes(&engine.nodes().await?).into()),
         Request::Schedule { order } => carry_out(&engine, definitions, post, order).await,
+        Request::Metrics(process) => {
+            let metrics = engine.metrics(process.into()).await?;
+            Ok(serde_json::to_string(&metrics).expect("plain values under text keys").into())
+        }
+        Request::MetricsText(process) => {
+            let mut text = String::new();
+            quote(&mut text, &engine.metrics_text(process.into()).await);
+            Ok(text.into())
+        }
+        Request::Doctor => {
+            let report = engine.examine().await;
+            Ok(serde_json::to_string(&report).expect("plain values under text keys").into())
+        }
         Request::Idle => {
             engine.idle().await?;
             Ok("null".into())
