@@ -127,6 +127,7 @@ export interface ExecutorOptions<Tasks extends readonly AnyTask[] = readonly Any
    * @default { count: availableParallelism() }
    */
   readonly threads?: number | ThreadOptions | undefined
+  /**
    * Whether times are measured: see `enableMetrics`. Counters are always kept.
    * @default false
    */
