@@ -119,7 +119,11 @@ async fn a_step_runs_once_and_what_is_noted_can_be_read() {
             assert_eq!(twice.code(), "ERR_OPTION");
             context.progress(&context.attempt())?;
             context.log(Level::Warn, "tried", &serde_json::json!({ "first": first }))?;
-            if context.attempt() < 3 { Err(TaskError::from(std::io::Error::other("again"))) } else { Ok(first) }
+            if context.attempt() < 3 {
+                Err(TaskError::from(std::io::Error::other("again")))
+            } else {
+                Ok(first)
+            }
         }
     };
     executor.register(kind, work).unwrap();
