@@ -10,6 +10,7 @@
 import { EventEmitter } from 'node:events'
 import type { TaskError, TaskErrorCode } from './lib/errors.js'
 import type { FlowInfo, FlowOptions, FlowTask, LogLevel, LogLine, TaskFlow } from './lib/flow.js'
+import type { Examination, Metrics } from './lib/metrics.js'
 import type {
   CloseOptions,
   ConcurrencyLimits,
@@ -21,11 +22,19 @@ import type {
   TaskFilter,
 } from './lib/options.js'
 import type { RetryOptions, RetryPolicy } from './lib/retry.js'
+import type { ScheduleOptions, ScheduleSlot } from './lib/scheduler.js'
 
 export { TaskError, type TaskErrorCode, type TaskErrorOptions } from './lib/errors.js'
 export type * from './lib/flow.js'
+export type * from './lib/metrics.js'
 export type * from './lib/options.js'
 export { type RetryOptions, RetryPolicy } from './lib/retry.js'
+export {
+  type ScheduleInfo,
+  type ScheduleOptions,
+  type ScheduleSlot,
+  TaskScheduler,
+} from './lib/scheduler.js'
 
 /** The version of this package. */
 export const version: string
@@ -91,6 +100,8 @@ export interface TaskContext extends RunContext {
   readonly name: string
   /** What `enqueue` was given; empty where it was given nothing. */
   readonly metadata: Readonly<Record<string, string>>
+  /** Of a run that a schedule has started: which slot, and how late it is. */
+  readonly schedule?: ScheduleSlot | undefined
   /**
    * The outputs of the tasks of `after`, in that order; null for one that did not complete (`onBlockerFailure`:
    * `'run'`). Rejects with `ERR_TASK_NOT_FOUND` where one is no longer kept: see `retention`.
@@ -167,6 +178,11 @@ export interface TaskDefinition<Name extends string = string, In = any, Out = an
   readonly input?: StandardSchema<any, In> | undefined
   /** How many of this kind may run at once; a number is `perNode`. */
   readonly concurrency?: number | ConcurrencyLimits | undefined
+  /**
+   * When it runs by itself: a cron expression, or options. `start()` makes or changes the schedule; the input of its
+   * runs is `undefined`, unless `TaskScheduler#schedule` gives another.
+   */
+  readonly schedule?: string | ScheduleOptions | undefined
   /** Who runs it. Without one, tasks of this kind can be enqueued here, and wait for an executor that has it. */
   readonly handler?: TaskHandler<In, Out> | undefined
 }
@@ -348,12 +364,21 @@ export interface TaskEvents {
   idle: []
   /** Something went wrong that no call can report. Without a listener it is dropped. */
   error: [error: Error]
-  /** The event loop was blocked; `blockedFor` in milliseconds, `task` where one is known to have done it. */
-  loopStalled: [event: { readonly blockedFor: number; readonly task?: TaskEvent }]
+  /** The clock of the store was set by so many milliseconds, or this machine has slept; schedules go on by `catchUp`. */
+  clockJump: [event: { readonly by: number }]
+  /**
+   * The event loop was blocked for `blockedFor` milliseconds while tasks ran: it was asked for a sign of life and gave
+   * none for half a second. `names` are the kinds of the tasks that may have done it, one where it is known: the last
+   * that began (`(closure)` for a closure), else up to 5 of those that ran. `task` where it is one of a queue. While it
+   * is blocked, the log says the same: see `logger` and `TASK_LOG`.
+   */
+  loopStalled: [
+    event: { readonly blockedFor: number; readonly names: readonly string[]; readonly task?: TaskEvent },
+  ]
 }
 
 /** The names of the events that are about one task. */
-export type TaskEventName = Exclude<keyof TaskEvents, 'idle' | 'error' | 'loopStalled'>
+export type TaskEventName = Exclude<keyof TaskEvents, 'idle' | 'error' | 'loopStalled' | 'clockJump'>
 /** What `events` gives: an event about a task, with its name as `type`. */
 export type AnyTaskEvent = {
   [Name in TaskEventName]: TaskEvents[Name][0] & { readonly type: Name }
@@ -429,8 +454,9 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
   /** Adds kinds of task after construction. Throws `ERR_OPTION` where a name is taken by another definition. */
   register(...tasks: readonly AnyTask[]): void
   /**
-   * Begins to take tasks from the queues; rejects with `ERR_STORE...` where the store cannot be used. An executor in
-   * memory does so by itself at its first `enqueue`; one with a store works on nothing before.
+   * Begins to take tasks from the queues, and makes or changes the schedule of each definition that has one; rejects
+   * with `ERR_STORE...` where the store cannot be used, `ERR_OPTION` where it cannot keep a schedule. An executor in memory begins by itself at its first `enqueue`, but makes no schedules
+   * then; one with a store works on nothing before.
    */
   start(): Promise<void>
   /** Starts no more tasks of this queue, or of all; what runs goes on. */
@@ -476,4 +502,19 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
   prune(filter: Omit<TaskFilter, 'limit' | 'cursor'>): Promise<number>
   /** The events about tasks from now on. A slow loop loses the oldest ones, never memory. */
   events(options?: ResultOptions): AsyncIterableIterator<AnyTaskEvent>
+
+  /**
+   * Measures times from now on, as the option `metrics` does from the start: waits, runs, commits, the delay of the
+   * event loop, which is asked for a sign of life ten times a second for it. There is no way back.
+   */
+  enableMetrics(): Promise<void>
+  /** The metrics now. Rejects with `ERR_STORE...` where the store does not tell how many tasks it has. */
+  getMetrics(): Promise<Metrics>
+  /**
+   * The metrics as text for Prometheus, format 0.0.4, to be served as `text/plain; version=0.0.4`. Where the store does
+   * not answer within 2 s, `task_store_up` is 0 and what only it knows is left out.
+   */
+  metricsText(): Promise<string>
+  /** Looks at the executor, its settings and its store. A store that does not answer is a finding, not an error. */
+  doctor(): Promise<Examination>
 }

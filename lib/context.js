@@ -94,6 +94,7 @@ class TaskContext extends RunContext {
     super(stopped, slot, run, attempt, maxAttempts, task)
     this.name = name
     this.metadata = metadata
+    this.schedule = metadata.schedule === undefined ? undefined : slotOf(metadata)
     this.#ids = ids
     this.#at = at
     this.#stored = stored
@@ -140,6 +141,13 @@ class TaskContext extends RunContext {
   snooze(delay) {
     throw new Snooze(toMillis(delay, 'delay of ctx.snooze()', { max: LONGEST }))
   }
+}
+
+// What a schedule has written into the metadata of the task; somebody may have enqueued it with the like.
+function slotOf({ schedule, slot, skipped }) {
+  if (!/^\d{1,15}$/.test(slot) || !/^\d{1,15}$/.test(skipped)) return undefined
+  const late = Math.max(0, Date.now() - Number(slot))
+  return Object.freeze({ key: schedule, slot: new Date(Number(slot)), late, skipped: Number(skipped) })
 }
 
 // Characters of an id made by the engine.

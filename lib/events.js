@@ -9,6 +9,8 @@ const { TaskError } = require('./errors')
 
 const KEPT = 10_000
 const STORED = new Set(['waiting', 'running', 'completed', 'failed', 'cancelled', 'lost', 'abandoned'])
+// What is about no task: iterators are not told.
+const OF_THE_EXECUTOR = new Set(['error', 'loopStalled'])
 const INNER = new Set(['newListener', 'removeListener'])
 
 const LAST = Object.freeze({ done: true, value: undefined })
@@ -28,7 +30,9 @@ class Events {
     // A weak way back: an emitter must not be kept alive by its own engine.
     const weak = new WeakRef(this)
     lane.stored.listener = events => weak.deref()?.deliver(events)
+    lane.stored.stalled = stall => weak.deref()?.emit('loopStalled', stall)
     lane.stored.troubled = error => weak.deref()?.emit('error', error)
+    lane.stored.jumped = by => weak.deref()?.emit('clockJump', { by })
     executor.on('newListener', name => this.#changed(name, 1))
     executor.on('removeListener', name => this.#changed(name, 0))
   }
@@ -86,7 +90,7 @@ class Events {
   }
 
   emit(type, event) {
-    if (type !== 'error') for (const iterator of this.#iterators) iterator.push({ ...event, type })
+    if (!OF_THE_EXECUTOR.has(type)) for (const iterator of this.#iterators) iterator.push({ ...event, type })
     if (type === 'error' && this.#executor.listenerCount('error') === 0) return
     try {
       this.#executor.emit(type, event)

@@ -29,6 +29,7 @@ class Lane {
   constructor(options, hold) {
     this.maxPayload = options.maxPayload
     this.durable = options.persistence !== 'memory'
+    this.logger = options.logger
     this.submitted = new Uint32Array(ROOM)
     this.done = new Uint32Array(ROOM)
     this.ready = new Uint32Array(ROOM)
@@ -413,7 +414,8 @@ function open(options, lane) {
   const arrays = [submitted, done, ready, ended, asked]
   let native
   try {
-    native = binding.open(JSON.stringify(options), arrays, wake)
+    const logs = options.logger !== undefined
+    native = binding.open(JSON.stringify({ ...options, logs }), arrays, wake)
   } catch (error) {
     throw nativeError(error)
   }

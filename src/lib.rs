@@ -88,7 +88,8 @@ pub use api::{
     Enqueue, ExecutorBuilder, Flow, FlowInfo, LogLine, Task, TaskBuilder, TaskContext, TaskExecutor,
     TaskFlow, TaskHandle, TaskInfo, TaskKind, TaskOutput, handler,
 };
-pub use engine::Level;
+pub use engine::metrics::Metrics;
+pub use engine::{Event as TaskEvent, Examination, Level, What as TaskEventKind};
 pub use error::TaskError;
 pub use policy::RetryPolicy;
 pub use store::{Counts, Node};

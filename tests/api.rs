@@ -22,6 +22,9 @@ mod flows;
 #[path = "api/stored.rs"]
 mod stored;
 
+#[path = "api/observe.rs"]
+mod observe;
+
 #[cfg(feature = "sqlite")]
 #[path = "api/persistence.rs"]
 mod persistence;

@@ -240,11 +240,16 @@ impl TaskExecutor {
         &self.inner.engine
     }
 
-    fn check_open(&self) -> Result<(), TaskError> {
-        if self.inner.engine.is_closing() || self.inner.engine.is_closed() {
-            return Err(TaskError::Closed);
-        }
-        Ok(())
+    pub(super) fn host(&self) -> &Arc<RustHost> {
+        &self.inner.host
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.inner.engine.is_closing() && !self.inner.engine.is_closed()
+    }
+
+    pub(super) fn check_open(&self) -> Result<(), TaskError> {
+        if self.is_open() { Ok(()) } else { Err(TaskError::Closed) }
     }
 
     /// What is known of an enqueued task; `None` if there is none with this id, or none any more.

@@ -30,6 +30,7 @@ use super::failure::discard;
 use super::handler::{KindWork, Work};
 use super::kind::TaskKind;
 use super::lane::{Lane, Local, Place};
+use super::listeners::Listeners;
 
 pub(super) struct RustHost {
     me: Weak<RustHost>,
@@ -37,6 +38,7 @@ pub(super) struct RustHost {
     pub(super) owner: OnceLock<Owner>,
     runtime: Handle,
     table: Mutex<Table>,
+    pub listeners: Listeners,
 }
 
 /// What the host knows of what runs and what can run.
@@ -79,6 +81,7 @@ impl RustHost {
             owner: OnceLock::new(),
             runtime,
             table: Mutex::default(),
+            listeners: Listeners::default(),
         })
     }
 
@@ -104,12 +107,14 @@ impl RustHost {
             let mut table = self.table();
             let mut core = engine.core();
             let now = engine.now();
+            engine.stamp(&mut core);
             let is_back = core.host_turned(now);
             let was_live = core.local_live() > 0;
             let result = change(&mut table, &mut core, now, &mut deeds);
             core.poll(now);
             let desk = || Desk::new(Arc::downgrade(&engine), self.owner.get().cloned().unwrap_or_default());
             table.read(&mut core, &desk, &mut deeds);
+            self.listeners.take(&mut core);
             let is_calm = was_live && core.local_live() == 0;
             (result, core.wake_at(), is_calm, is_back || is_calm && core.closing() != Closing::No)
         };
@@ -121,6 +126,7 @@ impl RustHost {
             engine.nudge();
         }
         self.perform_all(deeds);
+        self.listeners.tell();
         Some(result)
     }
 
@@ -258,6 +264,7 @@ impl RustHost {
             deeds.push(Deed::Discard(table.works.drain().map(|(_, work)| work).collect()));
         }
         self.perform_all(deeds);
+        self.listeners.end();
         if let Some(engine) = self.engine() {
             engine.stop();
         }
@@ -285,7 +292,8 @@ impl Table {
             self.start(start, desk, deeds);
         }
         // They have been traced, and nobody else listens here.
-        let _ = (core.events.take_trouble(), core.events.take_warning(), core.events.take_jump());
+        let _ = (core.events.take_trouble(), core.events.take_warning());
+        let _ = (core.events.take_jump(), core.events.take_stall());
         for (slot, number, stop) in std::mem::take(&mut core.outbox.stops) {
             if let Some(run) = self.stored.get(&(slot, number)).cloned() {
                 deeds.push(stopped(run, stop));

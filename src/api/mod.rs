@@ -23,6 +23,8 @@ pub mod handler;
 mod host;
 mod kind;
 mod lane;
+mod listeners;
+mod observe;
 mod output;
 mod settings;
 mod task;

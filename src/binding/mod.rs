@@ -16,9 +16,11 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod enqueue;
+mod log;
 mod mail;
 mod options;
 mod request;
+mod schedule;
 mod session;
 mod turn;
 mod wake;
@@ -92,6 +94,7 @@ pub fn open<'env>(
     add.add("request", |session, call| session.request(call.get(0)?, &call.get::<String>(1)?))?;
     add.add("start", |session, _| Ok(session.engine.start()))?;
     add.add("pause", |session, call| Ok(session.pause(call.get(0)?)))?;
+    add.add("enableMetrics", |session, _| Ok(session.engine.enable_metrics()))?;
     add.add("listen", |session, call| Ok(session.listen(call.get(0)?)))?;
     add.add("close", |session, call| Ok(session.close(call.get::<f64>(0)? as u64)))?;
     add.add("free", |session, _| Ok(session.end()))?;

@@ -25,6 +25,11 @@ pub(super) struct Options {
     max_abandoned: u32,
     cancel_grace: Millis,
     retention: Kept,
+    #[serde(default)]
+    pub metrics: bool,
+    /// Records of the log are wanted.
+    #[serde(default)]
+    pub logs: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -64,6 +69,7 @@ impl Options {
             stall_limit: self.stall_limit,
             cancel_grace: self.cancel_grace,
             lease: self.lease,
+            has_loop: true,
             durable: open::is_durable(&self.persistence),
             queues: queues
                 .map(|all| all.iter().map(|queue| (queue.name.clone(), queue.concurrency)).collect()),
@@ -110,6 +116,7 @@ impl Definition {
             total: self.total,
             per_group: self.per_group,
             rate: None,
+            queue: self.queue.clone(),
             handled: self.handled,
         }
     }

@@ -1,19 +1,21 @@
 //! Questions and orders that are rare: one JSON text each, answered by mail under their number.
 
 use std::fmt::Write;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use napi::Result;
 use serde::Deserialize;
 
+use crate::engine::metrics::Cost;
 use crate::engine::{Engine, Host};
 use crate::error::TaskError;
 use crate::store::{Amend, Amended, Counts, Filter, Found, Node, Query, Target};
 use crate::task::{Name, Record, State, TaskId, Text, View};
 use crate::time::Millis;
 
-use super::mail::{quote, write_attempt};
+use super::mail::{Post, quote, write_attempt};
 use super::malformed;
+use super::schedule::{Definitions, Order, carry_out};
 use super::session::Session;
 use super::workflow::{self, write_records};
 
@@ -26,6 +28,7 @@ enum Request {
     Amend { ids: Option<Vec<Name>>, filter: Option<Filters>, change: Change },
     Pause { queue: Name, paused: bool },
     Nodes,
+    Schedule { order: Order },
     Steps { slot: u32, run: u32 },
     Step { slot: u32, run: u32, key: Name, value: Text },
     Results { slot: u32, run: u32 },
@@ -34,8 +37,25 @@ enum Request {
     Flow { id: Name },
     FlowEnded { flow: Name },
     RetryFlow { flow: Name },
+    Metrics(Process),
+    MetricsText(Process),
+    Doctor,
     Start,
     Idle,
+}
+
+/// What JavaScript knows better.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Process {
+    cpu_seconds: f64,
+    rss_bytes: u64,
+}
+
+impl From<Process> for Cost {
+    fn from(process: Process) -> Self {
+        Self { cpu_seconds: Some(process.cpu_seconds), rss_bytes: Some(process.rss_bytes) }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -69,8 +89,9 @@ impl Session {
         let request: Request = serde_json::from_str(text).map_err(malformed)?;
         let engine = Arc::downgrade(&self.engine);
         let (post, wake) = (self.post.clone(), self.wake.clone());
+        let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         crate::engine::runtime().spawn(async move {
-            let reply = answer(engine, request).await;
+            let reply = answer(engine, &post, &definitions, request).await;
             post.reply(number, reply);
             wake.wake();
         });
@@ -79,7 +100,12 @@ impl Session {
 }
 
 /// The engine is held only while it is asked: a question must not keep it from ending.
-async fn answer(engine: Weak<Engine>, request: Request) -> std::result::Result<Text, TaskError> {
+async fn answer(
+    engine: Weak<Engine>,
+    post: &Post,
+    definitions: &Definitions,
+    request: Request,
+) -> std::result::Result<Text, TaskError> {
     let engine = engine.upgrade().ok_or(TaskError::Closed)?;
     match request {
         Request::Get { id } => {
@@ -139,6 +165,20 @@ async fn answer(engine: Weak<Engine>, request: Request) -> std::result::Result<T
             Ok("null".into())
         }
         Request::Nodes => Ok(nodes(&engine.nodes().await?).into()),
+        Request::Schedule { order } => carry_out(&engine, definitions, post, order).await,
+        Request::Metrics(process) => {
+            let metrics = engine.metrics(process.into()).await?;
+            Ok(serde_json::to_string(&metrics).expect("plain values under text keys").into())
+        }
+        Request::MetricsText(process) => {
+            let mut text = String::new();
+            quote(&mut text, &engine.metrics_text(process.into()).await);
+            Ok(text.into())
+        }
+        Request::Doctor => {
+            let report = engine.examine().await;
+            Ok(serde_json::to_string(&report).expect("plain values under text keys").into())
+        }
         Request::Idle => {
             engine.idle().await?;
             Ok("null".into())

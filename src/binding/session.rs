@@ -9,6 +9,7 @@ use crate::engine::{Engine, Host, STORED, Waiter};
 use crate::policy::RetryPolicy;
 use crate::task::{Failure, Outcome, Text};
 
+use super::log::{self, Logger};
 use super::mail::Post;
 use super::options::{Definition, Options};
 use super::wake::Wake;
@@ -28,11 +29,17 @@ pub(super) struct Session {
 impl Session {
     pub fn new(options: &str, wake: Arc<Wake>) -> Result<Self> {
         let options: Options = serde_json::from_str(options).map_err(malformed)?;
+        let (config, post) = (options.config(), Arc::<Post>::default());
+        log::open(options.logs.then(|| Logger::new(&config.node, &post, &wake)))
+            .map_err(|error| refused(&error))?;
         let store = options.store().map_err(|error| refused(&error.into()))?;
-        let engine = Engine::new(options.config(), store, options.retention(), wake.clone());
+        let engine = Engine::new(config, store, options.retention(), wake.clone());
+        if options.metrics {
+            engine.enable_metrics();
+        }
         Ok(Self {
             engine: Arc::new(engine),
-            post: Arc::default(),
+            post,
             wake,
             definitions: Mutex::default(),
             max_queue: options.max_queue,
@@ -85,6 +92,7 @@ impl Session {
         let now = self.engine.now();
         let (begun, wake_at, heard) = {
             let mut core = self.engine.core();
+            self.engine.stamp(&mut core);
             let begun = match slot & STORED {
                 0 => core.begin_local(slot, run, now),
                 _ => core.begin_stored(slot, run, now),

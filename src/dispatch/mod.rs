@@ -6,6 +6,7 @@
 //! Invariants: a closed lane delays no other and holds no slot; within a lane, larger priority first, then
 //! arrival; a gate is taken once for each start and given back once for each end.
 
+mod reading;
 mod ready;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use std::collections::BTreeSet;
 use crate::policy::{Gate, Room};
 use crate::time::Millis;
 
+pub use reading::Reading;
 pub use ready::Entry;
 use ready::{Rank, ReadyQueue};
 

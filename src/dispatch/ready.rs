@@ -44,6 +44,11 @@ impl ReadyQueue {
         }
     }
 
+    /// Entries, withdrawn ones included.
+    pub fn len(&self) -> usize {
+        self.fifo.len() + self.heap.len()
+    }
+
     pub fn first(&self) -> Option<Rank> {
         let plain = self.fifo.front().map(|(arrival, _)| Rank::new(0, *arrival));
         let ranked = self.heap.peek().map(|Reverse((rank, _))| *rank);

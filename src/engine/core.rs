@@ -22,6 +22,8 @@ use crate::time::Millis;
 
 use super::event::Events;
 use super::local::{LocalRun, Submission};
+use super::metrics::Tally;
+use super::stall::Loop;
 use super::stored::Stored;
 use super::timers::{Alarm, Timers};
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub cancel_grace: Millis,
     /// How long a node that does not beat keeps its tasks.
     pub lease: Millis,
+    /// Handlers run on an event loop, which one of them can block.
+    pub has_loop: bool,
     /// Its tasks outlive the process: one that has handlers stays for them.
     pub durable: bool,
     /// Worked queues, each perhaps with a limit of its own; `None`: all queues.
@@ -61,6 +65,7 @@ impl Default for Config {
             give_back_after: 250,
             cancel_grace: 5_000,
             lease: 30_000,
+            has_loop: false,
             durable: false,
             queues: None,
         }
@@ -80,6 +85,8 @@ pub struct Kind {
     pub per_group: Option<u32>,
     /// Starts over time, on all nodes.
     pub rate: Option<Rate>,
+    /// The queue of its tasks that are never stored.
+    pub queue: Name,
     /// There is a handler for it here; without, its tasks are pushed but not claimed.
     pub handled: bool,
 }
@@ -87,7 +94,15 @@ pub struct Kind {
 impl Kind {
     /// A kind without limits.
     pub fn new(name: impl Into<Name>) -> Self {
-        Self { name: name.into(), per_node: None, total: None, per_group: None, rate: None, handled: true }
+        Self {
+            name: name.into(),
+            per_node: None,
+            total: None,
+            per_group: None,
+            rate: None,
+            queue: crate::task::default_queue(),
+            handled: true,
+        }
     }
 
     /// Has a limit that only the store can keep: not to be claimed ahead.
@@ -191,8 +206,8 @@ pub struct Core {
     pub(super) kind_of: HashMap<Name, KindId>,
     /// Kinds that are claimed.
     pub(super) claimable: Vec<KindId>,
-    kind_gates: Vec<Option<GateId>>,
-    queue_gates: HashMap<Name, GateId>,
+    pub(super) kind_gates: Vec<Option<GateId>>,
+    pub(super) queue_gates: HashMap<Name, GateId>,
     lanes: HashMap<(KindId, Name), LaneId>,
     pub(super) policies: Slab<RetryPolicy>,
     pub(super) local: Vec<LocalRun>,
@@ -204,6 +219,8 @@ pub struct Core {
     pub(super) closing: Closing,
     pub(super) host_seen_at: Millis,
     pub(super) host_called_at: Option<Millis>,
+    pub(super) host_loop: Loop,
+    pub(super) tally: Tally,
     /// What the host has to be told.
     pub outbox: Outbox,
     /// What listeners are told.
@@ -238,6 +255,8 @@ impl Core {
             closing: Closing::No,
             host_seen_at: 0,
             host_called_at: None,
+            host_loop: Loop::default(),
+            tally: Tally::default(),
             outbox: Outbox::default(),
             events: Events::default(),
             config,
@@ -314,6 +333,8 @@ impl Core {
 
     /// The host has shown that its loop runs; true if it had been silent for so long that nothing was claimed.
     pub fn host_turned(&mut self, now: Millis) -> bool {
+        self.tally.host_turned(now);
+        self.loop_is_back(now);
         self.host_called_at = None;
         self.host_seen_at = now;
         let is_back = std::mem::take(&mut self.stored.host_stalled);
@@ -325,6 +346,7 @@ impl Core {
 
     /// Something waits in the outbox and the host has been called for it.
     pub fn host_called(&mut self, now: Millis) {
+        self.tally.host_called(now);
         self.host_called_at.get_or_insert(now);
     }
 
@@ -355,12 +377,13 @@ impl Core {
             match alarm {
                 Alarm::Timeout(slot) if slot & STORED == 0 => self.local_timeout(slot, stamp, now),
                 Alarm::Backoff(slot) => self.local_again(slot, stamp),
-                Alarm::Grace(slot) if slot & STORED == 0 => self.local_grace(slot, stamp),
+                Alarm::Grace(slot) if slot & STORED == 0 => self.local_grace(slot, stamp, now),
                 Alarm::Timeout(slot) => self.stored_timeout(slot, stamp, now),
                 Alarm::Grace(slot) => self.stored_grace(slot, stamp, now),
             }
         }
         self.look_after_host(now);
+        self.look_after_loop(now);
         self.look_after_beat(now);
         self.move_close(now);
         self.poll(now);
@@ -373,7 +396,8 @@ impl Core {
             _ => None,
         };
         let host = self.host_deadline();
-        [self.timers.next_at(), close, host, self.fence_deadline()].into_iter().flatten().min()
+        let loop_at = self.loop_deadline();
+        [self.timers.next_at(), close, host, loop_at, self.fence_deadline()].into_iter().flatten().min()
     }
 
     /// Handlers that have outlived their attempt.
@@ -432,6 +456,11 @@ impl Core {
     /// The name of this node.
     pub fn node(&self) -> &NodeId {
         &self.config.node
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// How far a close has come.

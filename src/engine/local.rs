@@ -9,6 +9,7 @@ use crate::task::{Cause, Failure, Outcome, Standing, TaskId, default_queue, sett
 use crate::time::Millis;
 
 use super::core::{Closing, Core, KindId, PolicyId, STORED, Word};
+use super::metrics::{Count, SeriesId};
 use super::stored::Stored;
 use super::timers::{Alarm, Timer};
 
@@ -72,6 +73,7 @@ pub(super) struct LocalRun {
     policy: Option<PolicyId>,
     asks: bool,
     lane: LaneId,
+    series: SeriesId,
     priority: i32,
     failures: u32,
     timeout: Option<Millis>,
@@ -116,6 +118,7 @@ impl Core {
             self.local.resize(at + 1, LocalRun::default());
         }
         let lane = task.kind.map_or(OPEN_LANE, |kind| self.lane(kind, &default_queue()));
+        let series = task.kind.map_or(0, |kind| self.series_of_kind(kind));
         let known = &self.local[at];
         self.local[at] = LocalRun {
             run: known.run,
@@ -124,6 +127,7 @@ impl Core {
             policy: task.policy,
             asks: task.asks,
             lane,
+            series,
             priority: task.priority,
             failures: 0,
             timeout: task.timeout,
@@ -133,6 +137,8 @@ impl Core {
             armed: false,
         };
         self.local_live += 1;
+        self.tally.count(series, Count::Enqueued, 0);
+        self.tally.local_ready(task.slot);
         if self.closing == Closing::No {
             let entry = Entry { slot: task.slot, run: self.local[at].stamp };
             self.local[at].arrival = self.dispatcher.ready(lane, task.priority, entry);
@@ -147,6 +153,8 @@ impl Core {
         run.run = run.run.wrapping_add(1);
         run.stamp = run.stamp.wrapping_add(1);
         run.first_at = run.first_at.min(now);
+        self.tally.local_started(slot, run.series, now);
+        self.host_loop.closure_started(now);
         // Its time runs from the call of its handler: nobody else could run it meanwhile, so that a host that
         // does not come to it has nothing to give back.
         self.outbox.words.push_back(Word::Start(slot));
@@ -161,6 +169,7 @@ impl Core {
             return false;
         }
         run.phase = Phase::Begun;
+        self.host_loop.local_began(run.series, now);
         if let Some(timeout) = run.timeout {
             // One more: `now` was cut down to whole milliseconds, and no timeout may come early.
             run.ends_at = now.saturating_add(timeout).saturating_add(1);
@@ -209,9 +218,10 @@ impl Core {
         let known = |run: &&mut LocalRun| run.is_running() || run.phase == Phase::Asking;
         let Some(run) = self.local.get_mut(slot as usize).filter(known) else { return };
         let stopping = run.phase == Phase::Stopping;
-        let lane = run.lane;
+        let (lane, series) = (run.lane, run.series);
         if run.phase != Phase::Asking {
             self.disarm_local(slot);
+            self.tally.local_ended(slot, series, now);
             leave(&mut self.dispatcher, &mut self.stored, lane);
         }
         match done {
@@ -228,7 +238,15 @@ impl Core {
             Done::Snoozed(delay) if !stopping => {
                 self.decide_local(slot, &Outcome::Snooze(delay), now, Word::Fail(slot), Word::Retry(slot));
             }
-            _ => self.end_local(slot, None),
+            _ => {
+                let how = match done {
+                    _ if stopping => Count::Cancelled,
+                    Done::Ok => Count::Completed,
+                    _ => Count::Failed,
+                };
+                self.tally.count(series, how, now);
+                self.end_local(slot, None);
+            }
         }
     }
 
@@ -264,9 +282,13 @@ impl Core {
             return;
         }
         run.armed = false;
-        leave(&mut self.dispatcher, &mut self.stored, run.lane);
+        let (lane, series, asks) = (run.lane, run.series, run.asks);
+        leave(&mut self.dispatcher, &mut self.stored, lane);
         self.abandoned += 1;
-        if run.asks && self.closing == Closing::No {
+        self.tally.local_ended(slot, series, now);
+        self.tally.count(series, Count::Abandoned, now);
+        if asks && self.closing == Closing::No {
+            let run = &mut self.local[slot as usize];
             run.phase = Phase::Asking;
             run.stamp = run.stamp.wrapping_add(1);
             self.outbox.words.push_back(Word::Expire(slot));
@@ -283,12 +305,15 @@ impl Core {
         }
     }
 
-    pub(super) fn local_grace(&mut self, slot: u32, stamp: u32) {
+    pub(super) fn local_grace(&mut self, slot: u32, stamp: u32, now: Millis) {
         let run = &mut self.local[slot as usize];
         if run.stamp == stamp && run.phase == Phase::Stopping {
             run.armed = false;
             self.abandoned += 1;
-            leave(&mut self.dispatcher, &mut self.stored, run.lane);
+            let (lane, series) = (run.lane, run.series);
+            leave(&mut self.dispatcher, &mut self.stored, lane);
+            self.tally.local_ended(slot, series, now);
+            self.tally.count(series, Count::Abandoned, now);
             self.end_local(slot, Some(Word::Abandon(slot)));
         }
     }
@@ -318,6 +343,9 @@ impl Core {
             return self.end_local(slot, Some(fail));
         }
         self.local[slot as usize].failures = end.failures;
+        if end.cause == Cause::Retry {
+            self.tally.count(self.local[slot as usize].series, Count::Retried, now);
+        }
         self.outbox.words.push_back(again);
         if end.delay == 0 {
             return self.local_ready(slot);
@@ -332,16 +360,34 @@ impl Core {
         run.stamp = run.stamp.wrapping_add(1);
         let entry = Entry { slot, run: run.stamp };
         run.arrival = self.dispatcher.ready(run.lane, run.priority, entry);
+        self.tally.local_ready(slot);
     }
 
-    /// The task is over; `word` tells the host, which may then reuse the slot.
+    /// The task is over; `word` tells the host, which may then reuse the slot. Without one the host has told us.
     fn end_local(&mut self, slot: u32, word: Option<Word>) {
         self.disarm_local(slot);
         let run = &mut self.local[slot as usize];
         run.phase = Phase::Free;
         run.stamp = run.stamp.wrapping_add(1);
         self.local_live -= 1;
+        let how = match word {
+            None => None,
+            Some(Word::Fail(_) | Word::Timeout(_)) => Some(Count::Failed),
+            Some(_) => Some(Count::Cancelled),
+        };
+        if let Some(how) = how {
+            self.tally.count(run.series, how, self.host_seen_at);
+        }
         self.outbox.words.extend(word);
+    }
+
+    /// The rows of what runs, each once.
+    pub(super) fn running_local(&self) -> Vec<SeriesId> {
+        let running = self.local.iter().filter(|run| run.is_running());
+        let mut rows: Vec<SeriesId> = running.map(|run| run.series).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        rows
     }
 
     pub(super) fn refuse_waiting_local(&mut self) {
@@ -370,7 +416,9 @@ impl Core {
     /// The next timer that is due and still means something.
     pub(super) fn due_timer(&mut self, now: Millis) -> Option<Timer> {
         let (local, stored) = (&self.local, &self.stored);
-        self.timers.due(now, |timer| has_timer(local, stored, timer))
+        let (due, timer) = self.timers.due(now, |timer| has_timer(local, stored, timer))?;
+        self.tally.fired(due, now);
+        Some(timer)
     }
 }
 

@@ -4,6 +4,8 @@
 //! how much to claim, `timers` and `event` serve them); `rooms` do the I/O, `shared` is what they share; `engine` is the handle.
 
 mod core;
+mod count;
+mod doctor;
 #[expect(clippy::module_inception, reason = "the handle is the engine")]
 mod engine;
 mod event;
@@ -11,12 +13,14 @@ mod exchange;
 mod fence;
 mod flows;
 mod local;
+pub mod metrics;
 mod notes;
 mod pace;
 mod rooms;
 #[cfg(feature = "cron")]
 pub mod schedule;
 mod shared;
+mod stall;
 mod stored;
 mod telling;
 #[cfg(test)]
@@ -27,19 +31,24 @@ mod watch;
 use std::sync::LazyLock;
 
 pub use self::core::{Closing, Config, Core, Kind, KindId, MAX_SLOTS, Outbox, PolicyId, STORED, Stop, Word};
+pub use doctor::Examination;
 pub use engine::{Engine, Host, PushBatch, PushReply, PushResult};
 pub use event::{Event, Events, What};
 pub use local::{Done, Submission};
 pub use notes::Level;
+pub use stall::{Culprit, Stall};
 pub use stored::{End, Start};
 pub use watch::{Final, Notice, Waiter, Watch, final_of};
+
+/// Threads of the runtime of all engines.
+pub(crate) const THREADS: usize = 2;
 
 /// The runtime of all engines of this process: it outlives every one of them, and every JavaScript
 /// environment.
 pub(crate) fn runtime() -> &'static tokio::runtime::Handle {
     static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
         tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(THREADS)
             .thread_name("task-engine")
             .enable_all()
             .build()

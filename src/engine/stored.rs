@@ -17,6 +17,7 @@ use crate::time::Millis;
 use super::core::{Closing, Core, KindId, STORED, Stop};
 use super::event::{Event, What};
 use super::fence::Heart;
+use super::metrics::{Count, SeriesId};
 use super::pace::Pace;
 use super::timers::Alarm;
 
@@ -58,6 +59,11 @@ pub(super) struct StoredRun {
     pub claimed: Claimed,
     pub kind: KindId,
     pub lane: LaneId,
+    pub series: SeriesId,
+    /// How long it had waited when it was claimed, where that is known.
+    pub waited: Option<Millis>,
+    /// When it began, in microseconds; 0 where nobody measures.
+    pub began_at: u64,
     pub claimed_at: Millis,
     pub started_at: Millis,
     pub stop: Option<Arc<str>>,
@@ -188,9 +194,12 @@ impl Core {
         };
         run.phase = Phase::Begun;
         run.started_at = now;
+        let waited = run.waited.map(|waited| waited.saturating_add(now.saturating_sub(run.claimed_at)));
+        run.began_at = self.tally.stored_began(run.series, waited, now);
         self.stored.handed -= 1;
         let run = &self.stored.runs[(slot & !STORED) as usize];
         let (spec, attempt) = (run.claimed.spec.clone(), run.claimed.failures + 1);
+        self.host_loop.stored_began(slot, number, run.series, now);
         if let Some(timeout) = spec.timeout {
             self.arm_stored(slot, now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot));
         }
@@ -243,6 +252,7 @@ impl Core {
             self.stored.handed -= u32::from(run.phase == Phase::Handed);
             self.dispatcher.ended(run.lane);
         }
+        self.tally.stored_ended(run.series, run.began_at, now);
         // Callers read the clock before they take the lock, so a claim may be younger than their `now`.
         let (held, took) = (now.saturating_sub(run.claimed_at), now.saturating_sub(run.started_at));
         self.settle_claimed(&run.claimed, outcome, held, took);
@@ -271,6 +281,7 @@ impl Core {
         let run = &self.stored.runs[(slot & !STORED) as usize];
         let (number, spec, attempt) = (run.number, run.claimed.spec.clone(), run.claimed.failures + 1);
         self.abandoned += 1;
+        self.tally.count(run.series, Count::Abandoned, now);
         self.outbox.stops.push((slot, number, stop));
         self.end_stored(slot, outcome, now);
         self.events.tell(|| Event { what: What::Abandoned, spec, attempt, at: now });

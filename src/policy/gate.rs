@@ -63,6 +63,14 @@ impl Gate {
         Room { slots, reopens_at: None }
     }
 
+    /// The word for its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Concurrency { .. } => "concurrency",
+            Self::Pause { .. } => "pause",
+        }
+    }
+
     /// One starts.
     pub fn take(&mut self) {
         if let Self::Concurrency { running, .. } = self {

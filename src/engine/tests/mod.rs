@@ -1,6 +1,7 @@
 //! The core by a hand-made clock, and the driver on stores that fail.
 
 mod close;
+mod counting;
 mod faults;
 mod fence;
 mod host;
@@ -8,6 +9,7 @@ mod local;
 mod rooms;
 #[cfg(feature = "cron")]
 mod schedule;
+mod stall;
 mod stored;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ fn config(concurrency: u32) -> Config {
         give_back_after: 250,
         cancel_grace: 50,
         lease: 1_000_000,
+        has_loop: false,
         durable: false,
         queues: None,
     }
