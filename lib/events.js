@@ -32,6 +32,7 @@ class Events {
     lane.stored.listener = events => weak.deref()?.deliver(events)
     lane.stored.stalled = stall => weak.deref()?.emit('loopStalled', stall)
     lane.stored.troubled = error => weak.deref()?.emit('error', error)
+    lane.stored.jumped = by => weak.deref()?.emit('clockJump', { by })
     executor.on('newListener', name => this.#changed(name, 1))
     executor.on('removeListener', name => this.#changed(name, 0))
   }

@@ -4,11 +4,13 @@
 
 const { AsyncResource } = require('node:async_hooks')
 const { RetryPolicy } = require('./retry')
+const options = require('./options')
+const { withCarrier } = require('./tracing')
 const { TaskError, describe } = require('./errors')
 
 class Kind {
   constructor(definition, defaults) {
-    const { name, handler, input, queue, priority, timeout, retry, concurrency } = definition
+    const { name, handler, input, queue, priority, timeout, retry, concurrency, schedule } = definition
     this.name = name
     this.handler = handler
     this.input = input
@@ -17,6 +19,7 @@ class Kind {
     this.timeout = timeout ?? defaults.timeout
     this.retry = retry ?? defaults.retry
     this.concurrency = concurrency
+    this.schedule = schedule
     this.resource = new AsyncResource('TaskHandler')
     this.number = -1
   }
@@ -52,4 +55,17 @@ function headOf(kind, options) {
   return `${kind.number} ${JSON.stringify(given)}`
 }
 
-module.exports = { Kind, headOf }
+/** The heads of a batch: all alike, or each by its own options. */
+function headsOf(kind, given, carrier = undefined) {
+  const read = (each, call) => {
+    const checked = each === undefined ? undefined : options.enqueueOptions(each, call)
+    return headOf(kind, withCarrier(checked, carrier))
+  }
+  if (typeof given !== 'function') {
+    const head = read(given, 'enqueueMany()')
+    return () => head
+  }
+  return (input, at) => read(given(input, at), `enqueueMany(), for input ${at}`)
+}
+
+module.exports = { Kind, headOf, headsOf }

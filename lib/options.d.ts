@@ -230,6 +230,8 @@ export interface TaskFilter {
   readonly createdAfter?: Date | undefined
   /** In this group. */
   readonly group?: string | undefined
+  /** Part of this flow: the id of one. */
+  readonly flow?: string | undefined
   /** So many at most; only for `list`. Default: all. */
   readonly limit?: number | undefined
   /** Goes on after the task with this id, which has to be kept still; only for `list`. */

@@ -82,8 +82,11 @@ class Stored {
     this.requests = new Map()
     this.requestNo = 0
     this.contexts = []
+    // Makes a task of what `ctx.spawn` is given; the executor knows how.
+    this.draft = undefined
     this.listener = undefined
     this.troubled = undefined
+    this.jumped = undefined
     this.stalled = undefined
     this.logger = lane.logger
     const { native } = this
@@ -201,6 +204,20 @@ class Stored {
     })
   }
 
+  /** Asks the engine for a task; `question` gets the number under which it is held. Gives a batch of it alone. */
+  async obtain(question) {
+    const batch = new Batch()
+    batch.number = this.batchNo
+    this.batchNo = (batch.number + 1) >>> 0
+    const [id, created] = await this.request(question(batch.number))
+    batch.size = 1
+    batch.ids = [id]
+    if (!created) batch.found = new Set([0])
+    batch.resolve()
+    this.dropped.register(batch, batch.number)
+    return batch
+  }
+
   /** Closes the engine; resolves when it has closed. */
   close(grace) {
     return new Promise((resolve, reject) => {
@@ -222,6 +239,7 @@ class Stored {
   /** Fetches the mail; true when there is more. Runs no user code before the turn is over. */
   fetch() {
     const mail = JSON.parse(this.native.mail())
+    this.lane.work += weight(mail, this.batches)
     if (mail.acks !== undefined) for (const ack of mail.acks) this.acknowledge(ack)
     // A start may have the slot of a run that is stopped.
     if (mail.stops !== undefined) this.lane.later(() => this.stop(mail.stops))
@@ -229,6 +247,7 @@ class Stored {
     if (mail.ends !== undefined) this.end(mail.ends)
     if (mail.events !== undefined) this.lane.later(() => this.listener?.(mail.events))
     if (mail.trouble !== undefined) this.lane.later(() => this.troubled?.(storeError(mail.trouble)))
+    if (mail.clockJump !== undefined) this.lane.later(() => this.jumped?.(mail.clockJump))
     if (mail.stalled !== undefined) this.lane.later(() => this.stalled?.(mail.stalled))
     if (mail.logs !== undefined) for (const record of mail.logs) this.lane.later(() => this.logger?.(record))
     if (mail.warning !== undefined) process.emitWarning(mail.warning, 'TaskWarning')
@@ -298,16 +317,30 @@ class Stored {
     const { name } = definition
     const metadata = starts[i + 6] ?? NONE
     const { stopped } = this.lane
-    const context = new TaskContext(stopped, slot, run, attempt, maxAttempts, name, metadata, ids, i / START)
     const at = slot & ~STORED
+    const context = new TaskContext(
+      stopped,
+      slot,
+      run,
+      attempt,
+      maxAttempts,
+      name,
+      metadata,
+      this,
+      ids,
+      i / START,
+    )
     this.contexts[at] = context
     let end
     try {
       const checked = definition.input === undefined ? input : await definition.check(input)
+      const handle = () => definition.handler(checked, context)
       const output = await (tracing.isOn()
-        ? tracing.run(context, about[1] ?? definition.queue, () => definition.handler(checked, context))
-        : definition.handler(checked, context))
-      end = `o${serialize(output, 'result', undefined, this.lane.maxPayload)}`
+        ? tracing.run(context, about[1] ?? definition.queue, handle)
+        : handle())
+      const text = serialize(output, 'result', undefined, this.lane.maxPayload)
+      const desk = TaskContext.deskOf(context)
+      end = desk === undefined || desk.lines.length === 0 ? `o${text}` : await spawning(text, desk)
     } catch (error) {
       end = ending(error, attempt < maxAttempts && !own ? definition.retry : undefined, attempt)
     }
@@ -344,6 +377,12 @@ class Stored {
   }
 }
 
+// A success that spawns tasks, as a line of a report.
+async function spawning(output, desk) {
+  await desk.ready()
+  return `w${JSON.stringify({ output, spawn: desk.lines })}`
+}
+
 // What a handler threw, as a line of a report; `retry` only where there is a run left.
 function ending(error, retry, attempt) {
   if (isSnooze(error)) return `s${error.delay}`
@@ -365,6 +404,13 @@ function ending(error, retry, attempt) {
     return `e${JSON.stringify({ ...describeFailure(thrown), fatal: true })}`
   }
   return `e${JSON.stringify(failure)}`
+}
+
+/** How many pieces of work a mail brings: code of users follows each of them before the loop is let go. */
+function weight({ acks, starts, ends }, batches) {
+  let pieces = ((starts?.length ?? 0) / START + (ends?.length ?? 0) / 3) | 0
+  if (acks !== undefined) for (const [number] of acks) pieces += batches.get(number)?.size ?? 0
+  return pieces
 }
 
 function storeError(record, taskId) {

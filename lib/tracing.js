@@ -31,17 +31,17 @@ function run({ id, name, attempt, metadata }, queue, work) {
   return wrapper === undefined ? told() : wrapper.run(message, told)
 }
 
-/** Pushes tasks by `send`, which gets their options. */
-function enqueue(kind, options, count, send) {
-  const message = { name: kind.name, queue: options?.queue ?? kind.queue, count, carrier: {} }
-  const told = () => ENQUEUE.tracePromise(async () => send(withCarrier(options, message.carrier)), message)
+/** Pushes tasks by `send`, which gets what they are to carry. */
+function enqueue(kind, queue, count, send) {
+  const message = { name: kind.name, queue: queue ?? kind.queue, count, carrier: {} }
+  const told = () => ENQUEUE.tracePromise(async () => send(message.carrier), message)
   return wrapper === undefined ? told() : wrapper.enqueue(message, told)
 }
 
-// What the user has written into the metadata stays.
+/** The options of a task that carries this as well; what the user has written into its metadata stays. */
 function withCarrier(options, carrier) {
-  if (Object.keys(carrier).length === 0) return options
+  if (carrier === undefined || Object.keys(carrier).length === 0) return options
   return { __proto__: null, ...options, metadata: { ...carrier, ...options?.metadata } }
 }
 
-module.exports = { enqueue, isOn, run, wrap }
+module.exports = { enqueue, isOn, run, withCarrier, wrap }

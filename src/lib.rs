@@ -85,11 +85,11 @@ pub mod task;
 pub mod time;
 
 pub use api::{
-    Enqueue, ExecutorBuilder, Task, TaskBuilder, TaskContext, TaskExecutor, TaskHandle, TaskInfo, TaskKind,
-    TaskOutput, handler,
+    Enqueue, ExecutorBuilder, Flow, FlowInfo, LogLine, Task, TaskBuilder, TaskContext, TaskExecutor,
+    TaskFlow, TaskHandle, TaskInfo, TaskKind, TaskOutput, handler,
 };
 pub use engine::metrics::Metrics;
-pub use engine::{Event as TaskEvent, Examination, What as TaskEventKind};
+pub use engine::{Event as TaskEvent, Examination, Level, What as TaskEventKind};
 pub use error::TaskError;
 pub use policy::RetryPolicy;
 pub use store::{Counts, Node};

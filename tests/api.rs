@@ -17,6 +17,8 @@ mod timeout;
 
 #[path = "api/close.rs"]
 mod close;
+#[path = "api/flows.rs"]
+mod flows;
 #[path = "api/stored.rs"]
 mod stored;
 

@@ -111,6 +111,7 @@ executor.on('failed', event => {
   if (event.error.code === 'ERR_TASK_TIMEOUT') event.retryAt?.getTime()
 })
 executor.once('idle', () => {})
+executor.on('clockJump', event => event.by.toFixed())
 executor.on('loopStalled', event => event.blockedFor + event.names.join().length + (event.task?.attempt ?? 0))
 
 // metrics, log and doctor

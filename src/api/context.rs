@@ -51,6 +51,7 @@ pub(super) struct Run {
     /// Its handler is told when it should stop; others can only be dropped.
     pub heeds_stop: bool,
     pub signal: Signal,
+    pub desk: super::desk::Desk,
 }
 
 pub(super) enum RunId {

@@ -41,6 +41,16 @@ pub struct TaskExecutor {
     inner: Arc<Inner>,
 }
 
+/// A way back to an executor that does not keep it.
+#[derive(Clone, Default)]
+pub(super) struct Owner(std::sync::Weak<Inner>);
+
+impl Owner {
+    pub fn executor(&self) -> Option<TaskExecutor> {
+        self.0.upgrade().map(|inner| TaskExecutor { inner })
+    }
+}
+
 struct Inner {
     engine: Arc<Engine>,
     host: Arc<RustHost>,
@@ -97,7 +107,10 @@ impl TaskExecutor {
         let engine = Arc::new(Engine::new(config, store, settings.retention, host.clone()));
         host.serve(&engine);
         let (retry, started) = (settings.retry, AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { engine, host, timeout, retry, grace, own_store, started }) }
+        let executor =
+            Self { inner: Arc::new(Inner { engine, host, timeout, retry, grace, own_store, started }) };
+        executor.inner.host.owner.get_or_init(|| executor.owner());
+        executor
     }
 
     /// Runs a task here and now, when there is room for it, and gives what it returns. It is never stored.
@@ -182,6 +195,11 @@ impl TaskExecutor {
     /// later, or elsewhere: the task waits for it.
     pub fn enqueue<In: Serialize>(&self, kind: impl Into<Name>, input: In) -> Enqueue {
         Enqueue::new(self.clone(), kind.into(), input)
+    }
+
+    /// A way back to it that does not keep it.
+    pub(super) fn owner(&self) -> Owner {
+        Owner(Arc::downgrade(&self.inner))
     }
 
     /// A spec with the defaults of its kind, else of the executor.

@@ -24,6 +24,8 @@ use super::Ended;
 use super::attempt::{Report, attempt};
 use super::awaited::Awaited;
 use super::context::{Run, RunId, Signal};
+use super::desk::Desk;
+use super::executor::Owner;
 use super::failure::discard;
 use super::handler::{KindWork, Work};
 use super::kind::TaskKind;
@@ -33,6 +35,7 @@ use super::listeners::Listeners;
 pub(super) struct RustHost {
     me: Weak<RustHost>,
     engine: OnceLock<Weak<Engine>>,
+    pub(super) owner: OnceLock<Owner>,
     runtime: Handle,
     table: Mutex<Table>,
     pub listeners: Listeners,
@@ -75,6 +78,7 @@ impl RustHost {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             engine: OnceLock::new(),
+            owner: OnceLock::new(),
             runtime,
             table: Mutex::default(),
             listeners: Listeners::default(),
@@ -108,7 +112,8 @@ impl RustHost {
             let was_live = core.local_live() > 0;
             let result = change(&mut table, &mut core, now, &mut deeds);
             core.poll(now);
-            table.read(&mut core, &mut deeds);
+            let desk = || Desk::new(Arc::downgrade(&engine), self.owner.get().cloned().unwrap_or_default());
+            table.read(&mut core, &desk, &mut deeds);
             self.listeners.take(&mut core);
             let is_calm = was_live && core.local_live() == 0;
             (result, core.wake_at(), is_calm, is_back || is_calm && core.closing() != Closing::No)
@@ -233,16 +238,17 @@ impl RustHost {
             return;
         }
         let outcome = match ended {
-            Ok(output) => Outcome::Ok(output.into_json()),
+            Ok(output) => match run.desk.take_spawned() {
+                spawned if spawned.is_empty() => Outcome::Ok(output.into_json()),
+                spawned => Outcome::Spawned(output.into_json(), spawned),
+            },
             Err(error) => Outcome::Error(Arc::new(error.into_failure())),
         };
-        self.turn(|table, core, now, _| {
-            table.stored.remove(&(run.slot, run.number));
-            core.ended(run.slot, run.number, outcome, now);
-        });
+        self.table().stored.remove(&(run.slot, run.number));
         if let Some(engine) = self.engine() {
-            engine.nudge();
+            engine.runs_ended([(run.slot, run.number, outcome)]);
         }
+        self.turn(|_, _, _, _| ());
     }
 
     /// Ends everything at once: nobody has the executor any more, it has closed, or the handlers' runtime has
@@ -267,7 +273,7 @@ impl RustHost {
 
 impl Table {
     /// Reads all that the core has to say.
-    fn read(&mut self, core: &mut Core, deeds: &mut Vec<Deed>) {
+    fn read(&mut self, core: &mut Core, desk: &dyn Fn() -> Desk, deeds: &mut Vec<Deed>) {
         while let Some(word) = core.outbox.words.pop_front() {
             if word == Word::End {
                 self.drop_stored(deeds);
@@ -283,10 +289,11 @@ impl Table {
             self.lane.read(core, word, deeds);
         }
         while let Some(start) = core.next_start() {
-            self.start(start, deeds);
+            self.start(start, desk, deeds);
         }
         // They have been traced, and nobody else listens here.
-        let _ = (core.events.take_trouble(), core.events.take_warning(), core.events.take_stall());
+        let _ = (core.events.take_trouble(), core.events.take_warning());
+        let _ = (core.events.take_jump(), core.events.take_stall());
         for (slot, number, stop) in std::mem::take(&mut core.outbox.stops) {
             if let Some(run) = self.stored.get(&(slot, number)).cloned() {
                 deeds.push(stopped(run, stop));
@@ -294,7 +301,7 @@ impl Table {
         }
     }
 
-    fn start(&mut self, start: Start, deeds: &mut Vec<Deed>) {
+    fn start(&mut self, start: Start, desk: &dyn Fn() -> Desk, deeds: &mut Vec<Deed>) {
         // A kind without its handler: this host is over, and gives back nothing that it cannot run.
         let Some(work) = self.works.get(&start.kind).cloned() else { return };
         let run = Arc::new(Run {
@@ -306,6 +313,7 @@ impl Table {
             max_attempts: start.spec.retry.attempts.max(1),
             heeds_stop: work.heeds_stop,
             signal: Signal::default(),
+            desk: desk(),
         });
         self.stored.insert((run.slot, run.number), run.clone());
         deeds.push(Deed::LaunchStored { run, work, input: start.spec.input.clone() });

@@ -213,6 +213,7 @@ impl Lane {
             max_attempts: entry.max_attempts(),
             heeds_stop: entry.task.work.habits.heeds_stop,
             signal: Signal::default(),
+            desk: super::desk::Desk::default(),
         });
         entry.run = Some(run.clone());
         deeds.push(Deed::Launch { run, work: entry.task.work.clone() });

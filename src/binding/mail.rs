@@ -98,6 +98,11 @@ impl Post {
         asked.chunks_exact(3).filter_map(find).collect()
     }
 
+    /// A task whose handle has the number of a batch to itself.
+    pub fn hold(&self, batch: u32, id: TaskId) {
+        self.inner().held.insert(batch, vec![Some(id)]);
+    }
+
     pub fn forget(&self, batch: u32) -> Vec<TaskId> {
         self.inner().held.remove(&batch).unwrap_or_default().into_iter().flatten().collect()
     }
@@ -109,7 +114,7 @@ impl Session {
         let mut text = String::with_capacity(4096);
         text.push('{');
         let mut more = self.write_post(&mut text);
-        let (starts, stops, events, trouble, warning, stall) = {
+        let (starts, stops, events, trouble, warning, jump, stall) = {
             let mut core = self.engine.core();
             let (mut starts, mut bytes) = (Vec::new(), 0);
             while bytes < FULL
@@ -121,14 +126,9 @@ impl Session {
             more |= !core.outbox.starts.is_empty();
             let stops = std::mem::take(&mut core.outbox.stops);
             let events = core.events.take(MANY);
-            (
-                starts,
-                stops,
-                events,
-                core.events.take_trouble(),
-                core.events.take_warning(),
-                core.events.take_stall(),
-            )
+            let (trouble, warning) = (core.events.take_trouble(), core.events.take_warning());
+            let (jump, stall) = (core.events.take_jump(), core.events.take_stall());
+            (starts, stops, events, trouble, warning, jump, stall)
         };
         let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         list(&mut text, "starts", &starts, |text, start| {
@@ -152,6 +152,9 @@ impl Session {
             text.push_str("\"warning\":");
             quote(&mut text, &warning);
             text.push(',');
+        }
+        if let Some(by) = jump {
+            let _ = write!(text, "\"clockJump\":{by},");
         }
         if let Some(stall) = &stall {
             text.push_str("\"stalled\":");

@@ -97,6 +97,7 @@ pub struct Events {
     trouble: Option<StoreError>,
     troubled_at: Option<Millis>,
     warning: Option<Arc<str>>,
+    jumped: Option<i64>,
     stall: Option<Stall>,
 }
 
@@ -134,7 +135,8 @@ impl Events {
 
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.trouble.is_none() && self.warning.is_none() && self.stall.is_none()
+        let told = self.trouble.is_none() && self.warning.is_none();
+        told && self.waiting.is_empty() && self.jumped.is_none() && self.stall.is_none()
     }
 
     /// A call of the store has failed: told whoever listens, but at most once a second; true if it is.
@@ -160,6 +162,16 @@ impl Events {
     /// What people should know.
     pub fn take_warning(&mut self) -> Option<Arc<str>> {
         self.warning.take()
+    }
+
+    /// The store's clock has been set by so many milliseconds, or this machine has slept.
+    pub fn jump(&mut self, by: i64) {
+        self.jumped = Some(self.jumped.unwrap_or_default().saturating_add(by));
+    }
+
+    /// By how much the clock has jumped since the last time.
+    pub fn take_jump(&mut self) -> Option<i64> {
+        self.jumped.take()
     }
 
     /// The host's loop had not turned, and turns again.

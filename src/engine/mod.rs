@@ -11,13 +11,18 @@ mod engine;
 mod event;
 mod exchange;
 mod fence;
+mod flows;
 mod local;
 pub mod metrics;
+mod notes;
 mod pace;
 mod rooms;
+#[cfg(feature = "cron")]
+pub mod schedule;
 mod shared;
 mod stall;
 mod stored;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -30,6 +35,7 @@ pub use doctor::Examination;
 pub use engine::{Engine, Host, PushBatch, PushReply, PushResult};
 pub use event::{Event, Events, What};
 pub use local::{Done, Submission};
+pub use notes::Level;
 pub use stall::{Culprit, Stall};
 pub use stored::{End, Start};
 pub use watch::{Final, Notice, Waiter, Watch, final_of};

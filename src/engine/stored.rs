@@ -267,7 +267,11 @@ impl Core {
     ) {
         let elapsed = claimed.elapsed.saturating_add(held);
         let standing = Standing { elapsed, ..claimed.standing() };
-        let settlement = settle(&standing, outcome, &self.config.rules);
+        let mut settlement = settle(&standing, outcome, &self.config.rules);
+        // What it spawns is part of what it is part of.
+        for spec in settlement.spawn.iter_mut().filter(|spec| spec.flow.is_none()) {
+            Arc::make_mut(spec).flow = claimed.spec.flow.clone();
+        }
         let attempt = claimed.failures + 1;
         self.stored.pending.push(End { spec: claimed.spec.clone(), attempt, took, settlement });
     }

@@ -18,6 +18,8 @@ pub struct Filter {
     pub name: Option<Name>,
     /// Of this group.
     pub group: Option<Name>,
+    /// Of this workflow.
+    pub flow: Option<Name>,
     /// Pushed before.
     pub created_before: Option<Millis>,
     /// Pushed after.

@@ -36,6 +36,8 @@ pub struct Spec {
     pub key: Option<Key>,
     /// Tasks that have to end first.
     pub blockers: Option<Blockers>,
+    /// The workflow that it is part of.
+    pub flow: Option<Name>,
     /// One attempt may take this long.
     pub timeout: Option<Millis>,
     /// What follows a failure.
@@ -143,6 +145,7 @@ impl Spec {
             input: input.into(),
             key: None,
             blockers: None,
+            flow: None,
             timeout: None,
             retry: RetryPolicy::none(),
             expires_at: None,

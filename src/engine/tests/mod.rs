@@ -7,6 +7,8 @@ mod fence;
 mod host;
 mod local;
 mod rooms;
+#[cfg(feature = "cron")]
+mod schedule;
 mod stall;
 mod stored;
 

@@ -42,10 +42,10 @@ impl Book {
 
     /// The next tasks that match a filter and can be changed.
     fn step_over(&mut self, filter: &Filter, change: &Amend, now: Millis, more: &mut bool) -> Vec<Slot> {
+        let serials = self.serials_of(filter.flow.as_ref());
         let filter = filter.prepared();
         let from = self.amended_to;
-        let round =
-            self.serials.range((Bound::Excluded(from), Bound::Unbounded)).chain(self.serials.range(..=from));
+        let round = serials.range((Bound::Excluded(from), Bound::Unbounded)).chain(serials.range(..=from));
         let fits = |slot: &Slot| self.can(*slot, change, now) && filter.fits(&self.tasks[*slot], now);
         let mut found = round.filter(|(_, slot)| fits(slot));
         let slots: Vec<Slot> = found.by_ref().take(STEP).map(|(_, slot)| *slot).collect();
@@ -98,6 +98,11 @@ impl Book {
     /// Lets an ended task wait again, with fresh budgets and no last moment; answers whose end it follows.
     fn revive(&mut self, slot: Slot, now: Millis) -> Option<crate::task::TaskId> {
         self.unfile(slot);
+        if self.tasks[slot].status.state == State::Completed
+            && let Some(pad) = &mut self.tasks[slot].pad
+        {
+            pad.steps.clear();
+        }
         self.enter(slot, Cause::Revive);
         let place = self.next_place();
         let task = &mut self.tasks[slot];

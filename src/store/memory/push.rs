@@ -96,9 +96,13 @@ impl Book {
             end_no: 0,
             slid: false,
             dependents: Vec::new(),
+            pad: None,
         });
         debug_assert_eq!(at, slot);
         self.serials.insert(place, slot);
+        if let Some(flow) = self.tasks[slot].spec.flow.clone() {
+            self.flows.entry(flow).or_default().insert(place, slot);
+        }
     }
 
     /// A debounced push: the newest input wins, the start slides.

@@ -38,7 +38,8 @@ impl Book {
             None => u64::MAX,
             Some(cursor) => self.serial_at(cursor).ok_or_else(|| no_cursor(cursor))?,
         };
-        let tasks = self.serials.range(..before).rev().map(|(_, slot)| &self.tasks[*slot]);
+        let serials = self.serials_of(query.filter.flow.as_ref());
+        let tasks = serials.range(..before).rev().map(|(_, slot)| &self.tasks[*slot]);
         let mut found = tasks.filter(|task| filter.fits(task, now)).peekable();
         let page: Vec<&Task> = found.by_ref().take(query.limit).collect();
         let last = page.last().filter(|_| found.peek().is_some());
@@ -70,6 +71,7 @@ impl Prepared<'_> {
             && filter.queue.as_ref().is_none_or(|queue| *queue == spec.queue)
             && filter.name.as_ref().is_none_or(|name| *name == spec.name)
             && filter.group.as_ref().is_none_or(|group| Some(group) == spec.group.as_ref())
+            && filter.flow.as_ref().is_none_or(|flow| Some(flow) == spec.flow.as_ref())
             && filter.created_before.is_none_or(|at| status.created_at < at)
             && filter.created_after.is_none_or(|at| status.created_at > at)
             && self.text.as_ref().is_none_or(|text| has_text(spec, status, text))

@@ -48,6 +48,7 @@ pub(super) struct Scan {
     forward: bool,
     views: String,
     group: String,
+    flow: String,
     before: Option<Millis>,
     after: Option<Millis>,
     is_brief: bool,
@@ -95,6 +96,7 @@ impl Scan {
             forward,
             views: views_of(filter),
             group: filter.group.as_deref().unwrap_or_default().into(),
+            flow: filter.flow.as_deref().unwrap_or_default().into(),
             before: filter.created_before,
             after: filter.created_after,
             is_brief,
@@ -108,7 +110,7 @@ impl Scan {
         let mut command = link.command(&READ, 16, 256);
         command.arg("scan").arg(if self.forward { "+" } else { "-" }).arg(cursor);
         command.arg(max).arg(if max == 0 { 0 } else { CHUNKS }).arg(&self.views).arg(&self.group);
-        command.arg(date(self.before)).arg(date(self.after)).arg(u8::from(self.is_brief));
+        command.arg(date(self.before)).arg(date(self.after)).arg(u8::from(self.is_brief)).arg(&self.flow);
         match &self.lanes {
             None => command.arg("-1"),
             Some(lanes) => command.arg(lanes.len()).arg(lanes),

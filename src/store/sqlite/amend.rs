@@ -127,6 +127,9 @@ impl Ledger<'_> {
     /// Lets an ended task wait again, with fresh budgets and no last moment; answers whose end it follows.
     fn revive(&mut self, mut task: Task) -> Result<Option<TaskId>> {
         self.unfile(&mut task)?;
+        if task.status.state == State::Completed {
+            self.drop_steps(&task)?;
+        }
         self.enter(&mut task, Cause::Revive)?;
         let place = self.next_serial();
         (task.place, task.wait_no, task.expires_at) = (place, place, None);
@@ -148,6 +151,6 @@ impl Ledger<'_> {
         self.unfile(&mut task)?;
         self.sql.drop_task.execute([task.serial])?;
         self.sql.drop_status.execute([task.serial])?;
-        Ok(())
+        self.drop_notes(&task)
     }
 }

@@ -36,6 +36,9 @@ impl Chosen {
         if let Some(group) = &filter.group {
             and(" AND t.grp = ?", Value::Text(group.to_string()));
         }
+        if let Some(flow) = &filter.flow {
+            and(" AND t.flow = ?", Value::Text(flow.to_string()));
+        }
         if let Some(at) = filter.created_before {
             and(" AND t.created_at < ?", Value::Integer(signed(at)));
         }

@@ -27,6 +27,7 @@ mod keys;
 mod lanes;
 mod ledger;
 mod nodes;
+mod notes;
 mod numbers;
 mod push;
 mod read;
@@ -52,7 +53,7 @@ use super::{
     Query, Refusal, Retention, Store, StoreError, Swap, Target, Turn,
 };
 use crate::store::query::no_cursor;
-use crate::task::{Claimed, Name, TaskId};
+use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 use crate::time::{Clock, Millis, WallClock};
 
 pub use super::open::{Durability, Options};
@@ -317,6 +318,14 @@ impl Store for SqliteStore {
         })
     }
 
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        self.write(notes.len(), move |desk| desk.ledger.note_all(&notes))
+    }
+
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        self.ask(move |db, _| notes::read(db, &ids, kind))
+    }
+
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         self.ask(move |db, now| read::get(db, &ids, now))
     }
@@ -345,6 +354,10 @@ impl Store for SqliteStore {
 
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
         self.ask(move |db, _| read::cell(db, &key))
+    }
+
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        self.ask(move |db, _| read::cells(db, &prefix, after.as_deref(), max))
     }
 
     fn changed(&self) -> Answer<'_, ()> {

@@ -121,6 +121,7 @@ impl Ledger<'_> {
             spec.timeout.map(signed),
             spec.group.as_deref(),
             row::extra(&spec),
+            spec.flow.as_deref(),
         ])?;
         if added == 0 {
             return Ok(None);

@@ -32,6 +32,8 @@ pub(super) const SLID: u8 = 16;
 /// It was ready when it was pushed, with nothing that could change its turn: after the cursor of its lane it
 /// is ready without a row that says so.
 pub(super) const PLAIN: u8 = 32;
+/// There are notes of it.
+pub(super) const NOTED: u8 = 64;
 
 /// A task as the writer works on it.
 #[derive(Clone, Debug)]
@@ -155,6 +157,7 @@ impl Terms {
             input,
             key: None,
             blockers: None,
+            flow: None,
             timeout: self.timeout,
             retry: names.retry(self.retry)?,
             expires_at: None,
@@ -185,6 +188,8 @@ struct Extra {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     run_anyway: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    flow: Option<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     delay: Option<Millis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run_at: Option<Millis>,
@@ -199,7 +204,7 @@ const CONFLICTS: [Conflict; 3] = [Conflict::Ignore, Conflict::Replace, Conflict:
 /// The text of what few specs have; `None` for most.
 pub(super) fn extra(spec: &Spec) -> Option<String> {
     let plain = spec.key.is_none() && spec.blockers.is_none() && spec.metadata.is_none();
-    if plain && spec.when == When::Now && spec.expires_at.is_none() {
+    if plain && spec.flow.is_none() && spec.when == When::Now && spec.expires_at.is_none() {
         return None;
     }
     let key = spec.key.as_ref();
@@ -218,6 +223,7 @@ pub(super) fn extra(spec: &Spec) -> Option<String> {
             _ => None,
         },
         after: blockers.map(|blockers| blockers.ids.iter().map(TaskId::to_text).collect()),
+        flow: spec.flow.clone(),
         run_anyway: blockers.is_some_and(|blockers| blockers.on_failure == OnBlockerFailure::Run),
         delay: match spec.when {
             When::After(delay) => Some(delay),
@@ -252,7 +258,7 @@ impl Extra {
             (None, Some(at)) => When::At(at),
             (None, None) => When::Now,
         };
-        (spec.expires_at, spec.metadata) = (self.expires_at, self.metadata);
+        (spec.expires_at, spec.metadata, spec.flow) = (self.expires_at, self.metadata, self.flow);
     }
 }
 
