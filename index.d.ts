@@ -185,6 +185,16 @@ export interface TaskDefinition<Name extends string = string, In = any, Out = an
   readonly schedule?: string | ScheduleOptions | undefined
   /** Who runs it. Without one, tasks of this kind can be enqueued here, and wait for an executor that has it. */
   readonly handler?: TaskHandler<In, Out> | undefined
+  /**
+   * Where the handler runs: `'inline'` in the event loop of this executor, `'thread'` in one of its worker threads (see
+   * `threads` of the executor), which is for work that would block the loop. A handler in a thread that does not end
+   * when its attempt is over is ended with its thread. Its input and output cross by the structured clone;
+   * `ctx.step()` and `ctx.spawn()` are not there.
+   * @default 'inline'
+   */
+  readonly isolation?: 'inline' | 'thread' | undefined
+  /** Only with `isolation: 'thread'`, and then needed: the module whose default export is the handler. A file: URL or an absolute path. */
+  readonly module?: URL | string | undefined
 }
 
 /**

@@ -122,6 +122,12 @@ export interface ExecutorOptions<Tasks extends readonly AnyTask[] = readonly Any
     | { readonly [State in 'completed' | 'failed' | 'cancelled']?: RetentionLimits | undefined }
     | undefined
   /**
+   * The worker threads for definitions with `isolation: 'thread'`; a number is `count`. They are started when they are
+   * needed, and ended by `close()`.
+   * @default { count: availableParallelism() }
+   */
+  readonly threads?: number | ThreadOptions | undefined
+  /**
    * Whether times are measured: see `enableMetrics`. Counters are always kept.
    * @default false
    */
@@ -134,6 +140,24 @@ export interface ExecutorOptions<Tasks extends readonly AnyTask[] = readonly Any
   readonly logger?: ((record: LogRecord) => void) | undefined
   /** Closes the executor when it aborts, as `close()` does. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** The worker threads of an executor. */
+export interface ThreadOptions {
+  /**
+   * How many there are at most, each with one task at a time. 1 to 1024.
+   * @default availableParallelism()
+   */
+  readonly count?: number | undefined
+  /** What one thread may use, as `resourceLimits` of Node's `Worker`; beyond it the attempt fails, and the thread ends. */
+  readonly resourceLimits?:
+    | {
+        readonly maxOldGenerationSizeMb?: number | undefined
+        readonly maxYoungGenerationSizeMb?: number | undefined
+        readonly codeRangeSizeMb?: number | undefined
+        readonly stackSizeMb?: number | undefined
+      }
+    | undefined
 }
 
 /** Options of `execute` and `executeAll`. */
