@@ -193,7 +193,7 @@ export interface TaskDefinition<Name extends string = string, In = any, Out = an
    * @default 'inline'
    */
   readonly isolation?: 'inline' | 'thread' | undefined
-  /** Only with `isolation: 'thread'`, and then needed: the module whose default export is the handler. A file: URL or an absolute path. */
+  /** The module whose default export is the handler in a thread: a file: URL or an absolute path. */
   readonly module?: URL | string | undefined
 }
 
