@@ -29,6 +29,10 @@ mod observe;
 #[path = "api/persistence.rs"]
 mod persistence;
 
+#[cfg(feature = "cron")]
+#[path = "api/schedules.rs"]
+mod schedules;
+
 #[path = "api/runtimes.rs"]
 mod runtimes;
 

@@ -214,13 +214,21 @@ impl TaskExecutor {
         }
     }
 
-    /// Begins to work on what is in the store, once that can be used; an error says why it cannot. An executor
+    /// Begins to work on what is in the store, once that can be used, and makes or changes the schedule of each
+    /// registered kind that has one; an error says why it cannot. An executor
     /// whose store is its own memory does so by itself at its first `enqueue`.
     pub async fn start(&self) -> Result<(), TaskError> {
         self.check_open()?;
         let engine = self.inner.engine.clone();
         on_engine(async move { engine.open().await }).await?;
         self.inner.started.store(true, Ordering::SeqCst);
+        #[cfg(feature = "cron")]
+        for kind in self.inner.host.scheduled_kinds() {
+            let scheduler = super::TaskScheduler::with_executor(self.clone());
+            if let Some(when) = kind.schedule.clone() {
+                scheduler.schedule_kind(kind.name().clone(), when, ()).await?;
+            }
+        }
         Ok(())
     }
 

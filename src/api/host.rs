@@ -23,7 +23,7 @@ use crate::time::Millis;
 use super::Ended;
 use super::attempt::{Report, attempt};
 use super::awaited::Awaited;
-use super::context::{Run, RunId, Signal};
+use super::context::{Run, RunId, ScheduleSlot, Signal};
 use super::desk::Desk;
 use super::executor::Owner;
 use super::failure::discard;
@@ -197,16 +197,17 @@ impl RustHost {
 
     /// Makes a kind of task known, with what runs it.
     pub fn register(&self, kind: TaskKind, work: KindWork) -> Result<(), TaskError> {
-        let registered = self.turn(|table, core, _, _| {
+        let registered = self.turn(|table, core, _, deeds| {
             if table.is_over {
                 return Err(TaskError::Closed);
             }
-            if table.kinds.contains_key(kind.name()) {
+            let known = table.kinds.get(kind.name());
+            if known.is_some_and(|known| !(known.is_of_a_schedule && kind.is_of_a_schedule)) {
                 let text = format!("a task named {:?} is registered already", kind.name());
                 return Err(TaskError::option(text));
             }
             let id = core.add_kind(kind.for_engine());
-            table.works.insert(id, work);
+            deeds.push(Deed::Discard(table.works.insert(id, work).into_iter().collect()));
             table.kinds.insert(kind.name().clone(), kind);
             Ok(())
         });
@@ -219,6 +220,12 @@ impl RustHost {
     /// The settings of a kind, where it is registered here.
     pub fn kind(&self, name: &Name) -> Option<TaskKind> {
         self.table().kinds.get(name).cloned()
+    }
+
+    /// The kinds that run by themselves.
+    #[cfg(feature = "cron")]
+    pub fn scheduled_kinds(&self) -> Vec<TaskKind> {
+        self.table().kinds.values().filter(|kind| kind.schedule.is_some()).cloned().collect()
     }
 
     /// The handler is about to be called; false if the run has been taken back.
@@ -312,6 +319,7 @@ impl Table {
             attempt: start.attempt,
             max_attempts: start.spec.retry.attempts.max(1),
             heeds_stop: work.heeds_stop,
+            schedule: ScheduleSlot::of(&start.spec),
             signal: Signal::default(),
             desk: desk(),
         });

@@ -29,13 +29,27 @@ pub struct TaskKind {
     pub(super) timeout: Option<Duration>,
     pub(super) retry: Option<RetryPolicy>,
     concurrency: Option<u32>,
+    /// It belongs to a schedule, and another handler may take the place of this one.
+    pub(super) is_of_a_schedule: bool,
+    #[cfg(feature = "cron")]
+    pub(super) schedule: Option<super::schedule::Schedule>,
 }
 
 impl TaskKind {
     /// A kind that has the defaults of its executor: 1 to 128 bytes without control characters.
     pub fn new(name: impl Into<Name>) -> Self {
         let (name, queue) = (name.into(), default_queue());
-        Self { name, queue, priority: 0, timeout: None, retry: None, concurrency: None }
+        Self {
+            name,
+            queue,
+            priority: 0,
+            timeout: None,
+            retry: None,
+            concurrency: None,
+            is_of_a_schedule: false,
+            #[cfg(feature = "cron")]
+            schedule: None,
+        }
     }
 
     /// The queue of its tasks. Default: `default`.
@@ -65,6 +79,19 @@ impl TaskKind {
     /// How many of this kind run at once on this executor, at least 1. Default: as many as the executor runs.
     pub fn concurrency(mut self, concurrency: u32) -> Self {
         self.concurrency = Some(concurrency);
+        self
+    }
+
+    /// When it runs by itself, with the input `null`: a cron expression or a `Schedule`, made by `TaskExecutor::start`.
+    #[cfg(feature = "cron")]
+    pub fn schedule(mut self, when: impl Into<super::schedule::Schedule>) -> Self {
+        self.schedule = Some(when.into());
+        self
+    }
+
+    #[cfg(feature = "cron")]
+    pub(super) fn of_a_schedule(mut self) -> Self {
+        self.is_of_a_schedule = true;
         self
     }
 

@@ -26,17 +26,25 @@ mod lane;
 mod listeners;
 mod observe;
 mod output;
+#[cfg(feature = "cron")]
+mod schedule;
+#[cfg(feature = "cron")]
+mod scheduler;
 mod settings;
 mod task;
 
 pub use builder::TaskBuilder;
-pub use context::TaskContext;
+pub use context::{ScheduleSlot, TaskContext};
 pub use enqueue::Enqueue;
 pub use executor::TaskExecutor;
 pub use flow::{Flow, FlowInfo, TaskFlow};
 pub use handle::{LogLine, TaskHandle, TaskInfo};
 pub use kind::TaskKind;
 pub use output::TaskOutput;
+#[cfg(feature = "cron")]
+pub use schedule::{Schedule, ScheduleInfo};
+#[cfg(feature = "cron")]
+pub use scheduler::TaskScheduler;
 pub use settings::ExecutorBuilder;
 pub use task::Task;
 
