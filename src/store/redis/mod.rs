@@ -47,6 +47,7 @@ mod operating;
 mod options;
 mod push;
 mod reading;
+mod runs;
 mod script;
 mod wake;
 mod wire;
@@ -66,6 +67,7 @@ pub use options::RedisOptions;
 use link::Link;
 use operating::Round;
 use push::Pusher;
+use runs::Runs;
 use wake::Wake;
 
 /// Tasks on a Redis server, shared by all processes that use the same namespace.
@@ -76,6 +78,7 @@ pub struct RedisStore {
     pusher: Arc<Pusher>,
     wake: Arc<Wake>,
     round: Round,
+    runs: Runs,
     lease: Millis,
 }
 
@@ -109,7 +112,15 @@ impl RedisStore {
         data.open().await?;
         let wake = Arc::new(Wake::new(client, &prefix));
         let pusher = Pusher::new(data.clone(), wake.clone());
-        Ok(Self { data, beat, pusher, wake, round: Round::default(), lease: options.lease })
+        Ok(Self {
+            data,
+            beat,
+            pusher,
+            wake,
+            round: Round::default(),
+            runs: Runs::default(),
+            lease: options.lease,
+        })
     }
 }
 
@@ -126,7 +137,7 @@ impl Store for RedisStore {
 
     fn advance(&self, step: Arc<Advance>) -> Answer<'_, Arc<Turn>> {
         Box::pin(async move {
-            let turn = advance::advance(&self.data, &step, self.lease).await?;
+            let turn = advance::advance(&self.data, &self.runs, &step, self.lease).await?;
             if !turn.settled.is_empty() || !turn.ended.is_empty() {
                 self.wake.tell();
             }

@@ -38,6 +38,7 @@ end
 
 -- Lets an ended task wait again, with fresh budgets and no last moment.
 local function revive(t)
+  strike(t)
   unfile(t)
   t.state, t.cause, t.expires, t.failures, t.losses, t.finished, t.first = WAITING, REVIVE, 0, 0, 0, 0, 0
   t.place = count('place', 1)
@@ -78,6 +79,7 @@ function apply.remove(t)
   if t.state == WAITING then
     cancel(t, 'removed')
   end
+  strike(t)
   forget(t)
   return true
 end
