@@ -42,6 +42,20 @@ fn a_user_with_the_documented_rights_can_do_everything() {
             check.run(Box::new(Namespace::open(server, options, false).await)).await;
         }
     });
+    assert_eq!(unneeded(server), [""; 0], "rights that are documented and not needed");
+}
+
+/// Documented rights to commands that nobody has called on this server.
+fn unneeded(server: &Server) -> Vec<&'static str> {
+    let redis::Value::BulkString(text) = server.command(&["INFO", "commandstats"]) else {
+        panic!("INFO is a text")
+    };
+    let text = String::from_utf8(text).expect("INFO is UTF-8");
+    let is_called = |right: &&str| {
+        let command = right.trim_start_matches('+');
+        !text.lines().any(|line| line.starts_with(&format!("cmdstat_{command}:")))
+    };
+    documented().into_iter().filter(|right| right.starts_with('+')).filter(is_called).collect()
 }
 
 fn cluster_node() -> Server {

@@ -30,7 +30,7 @@
 //! ~{*}:* &{*}:* +evalsha +script|load +info +ping +subscribe +unsubscribe +publish +time
 //! +get +set +unlink +exists +rename +hget +hset +hdel +hmget +hgetall +hlen +hincrby
 //! +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zremrangebyrank +zremrangebyscore +zcard +zscore
-//! +rpush +lpop +lindex +sadd +srem +smembers +sismember
+//! +rpush +lpop +lindex +llen +lrange +sadd +srem +smembers +sismember
 //! ```
 //!
 //! What does not: names and ids of more than 255 bytes are an error here. A page of a list may be short and
