@@ -836,4 +836,6 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.open = nativeBinding.open
+module.exports.slots = nativeBinding.slots
+module.exports.timeZoneData = nativeBinding.timeZoneData
 module.exports.version = nativeBinding.version

@@ -20,10 +20,17 @@ import type {
   TaskFilter,
 } from './lib/options.js'
 import type { RetryOptions, RetryPolicy } from './lib/retry.js'
+import type { ScheduleOptions, ScheduleSlot } from './lib/scheduler.js'
 
 export { TaskError, type TaskErrorCode, type TaskErrorOptions } from './lib/errors.js'
 export type * from './lib/options.js'
 export { type RetryOptions, RetryPolicy } from './lib/retry.js'
+export {
+  type ScheduleInfo,
+  type ScheduleOptions,
+  type ScheduleSlot,
+  TaskScheduler,
+} from './lib/scheduler.js'
 
 /** The version of this package. */
 export const version: string
@@ -89,6 +96,8 @@ export interface TaskContext extends RunContext {
   readonly name: string
   /** What `enqueue` was given; empty where it was given nothing. */
   readonly metadata: Readonly<Record<string, string>>
+  /** Of a run that a schedule has started: which slot, and how late it is. */
+  readonly schedule?: ScheduleSlot | undefined
   /**
    * Ends this run, gives its slot back and comes again after `delay`. Costs no attempt. It throws, so that nothing
    * after it is run; do not catch what it throws.
@@ -133,6 +142,11 @@ export interface TaskDefinition<Name extends string = string, In = any, Out = an
   readonly input?: StandardSchema<any, In> | undefined
   /** How many of this kind may run at once; a number is `perNode`. */
   readonly concurrency?: number | ConcurrencyLimits | undefined
+  /**
+   * When it runs by itself: a cron expression, or options. `start()` makes or changes the schedule; the input of its
+   * runs is `undefined`, unless `TaskScheduler#schedule` gives another.
+   */
+  readonly schedule?: string | ScheduleOptions | undefined
   /** Who runs it. Without one, tasks of this kind can be enqueued here, and wait for an executor that has it. */
   readonly handler?: TaskHandler<In, Out> | undefined
 }
@@ -300,10 +314,12 @@ export interface TaskEvents {
   error: [error: Error]
   /** The event loop was blocked; `blockedFor` in milliseconds, `task` where one is known to have done it. */
   loopStalled: [event: { readonly blockedFor: number; readonly task?: TaskEvent }]
+  /** The clock of the store was set by so many milliseconds, or this machine has slept; schedules go on by `catchUp`. */
+  clockJump: [event: { readonly by: number }]
 }
 
 /** The names of the events that are about one task. */
-export type TaskEventName = Exclude<keyof TaskEvents, 'idle' | 'error' | 'loopStalled'>
+export type TaskEventName = Exclude<keyof TaskEvents, 'idle' | 'error' | 'loopStalled' | 'clockJump'>
 /** What `events` gives: an event about a task, with its name as `type`. */
 export type AnyTaskEvent = {
   [Name in TaskEventName]: TaskEvents[Name][0] & { readonly type: Name }
@@ -370,8 +386,9 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
   /** Adds kinds of task after construction. Throws `ERR_OPTION` where a name is taken by another definition. */
   register(...tasks: readonly AnyTask[]): void
   /**
-   * Begins to take tasks from the queues; rejects with `ERR_STORE...` where the store cannot be used. An executor in
-   * memory does so by itself at its first `enqueue`; one with a store works on nothing before.
+   * Begins to take tasks from the queues, and makes or changes the schedule of each definition that has one; rejects
+   * with `ERR_STORE...` where the store cannot be used, `ERR_OPTION` where it cannot keep a schedule. An executor in memory begins by itself at its first `enqueue`, but makes no schedules
+   * then; one with a store works on nothing before.
    */
   start(): Promise<void>
   /** Starts no more tasks of this queue, or of all; what runs goes on. */

@@ -5,7 +5,8 @@
 const { RetryPolicy } = require('./lib/retry')
 const { TaskError } = require('./lib/errors')
 const { TaskExecutor } = require('./lib/executor')
+const { TaskScheduler } = require('./lib/scheduler')
 const { defineTask } = require('./lib/definition')
 const { version } = require('./package.json')
 
-module.exports = { RetryPolicy, TaskError, TaskExecutor, defineTask, version }
+module.exports = { RetryPolicy, TaskError, TaskExecutor, TaskScheduler, defineTask, version }

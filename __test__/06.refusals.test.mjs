@@ -62,7 +62,7 @@ test('what other versions may have is not accepted in silence', () => {
   for (const [name, value] of Object.entries(executor)) {
     assert.throws(() => executorOptions({ [name]: value }), refusal(`"${name}" is not an option`))
   }
-  for (const name of ['schedule', 'isolation', 'module', 'rateLimit', 'circuitBreaker']) {
+  for (const name of ['isolation', 'module', 'rateLimit', 'circuitBreaker']) {
     assert.throws(() => checkDefinition({ name: 'a', [name]: 'x' }), refusal(`"${name}" is not an option`))
   }
   for (const persistence of ['sqlite:', 'sqlite::memory:', 'sqlite:a\0b', 'redis:x', 'Memory', '', 5]) {

@@ -24,11 +24,13 @@ test('a definition comes out with all its fields', () => {
     timeout: '1s',
     retry,
     concurrency: 2,
+    schedule: '@daily',
   }
   assert.deepEqual(checkDefinition(full), {
     ...full,
     timeout: 1_000,
     concurrency: { perNode: 2, total: undefined, perGroup: undefined },
+    schedule: { __proto__: null, cron: '@daily' },
   })
   const none = { perNode: undefined, total: undefined, perGroup: undefined }
   const bare = checkDefinition({ name: 'a' })

@@ -5,6 +5,7 @@
 // is frozen and always has all its fields, undefined where nothing was said.
 
 const { checkName } = require('./names')
+const { scheduleOptions } = require('./options/schedule')
 const check = require('./options/check')
 const { RetryPolicy } = require('./retry')
 
@@ -30,6 +31,7 @@ const DEFINITION = new Map([
   ['input', schema],
   ['concurrency', concurrency],
   ['handler', check.callable],
+  ['schedule', (value, option) => scheduleOptions(value, option, CALL)],
   ...POLICY,
 ])
 
@@ -55,6 +57,7 @@ const ABSENT = {
   priority: undefined,
   timeout: undefined,
   retry: undefined,
+  schedule: undefined,
   concurrency: concurrency({}, 'concurrency', CALL),
 }
 

@@ -29,6 +29,7 @@ class Events {
     const weak = new WeakRef(this)
     lane.stored.listener = events => weak.deref()?.deliver(events)
     lane.stored.troubled = error => weak.deref()?.emit('error', error)
+    lane.stored.jumped = by => weak.deref()?.emit('clockJump', { by })
     executor.on('newListener', name => this.#changed(name, 1))
     executor.on('removeListener', name => this.#changed(name, 0))
   }

@@ -10,6 +10,7 @@ const { Events } = require('./events')
 const { Kind, headOf } = require('./kind')
 const { Lane } = require('./lane')
 const { TaskError, describe, optionError } = require('./errors')
+const { TaskFlow, flowBatch, flowInformation } = require('./flow')
 const { TaskHandle } = require('./handle')
 const { checkDefinition } = require('./definition')
 const { checkName } = require('./names')
@@ -17,11 +18,19 @@ const { serialize } = require('./payload')
 const options = require('./options')
 const { information } = require('./record')
 const { keepAlive } = require('./process')
+const { upsert } = require('./schedules')
 
 const plainContext = (task, run) =>
   new RunContext(task.lane.stopped, task.slot, run, task.attempt, task.maxAttempts, task)
 
+/** What the scheduler may use of an executor; undefined where it is none. */
+let innerOf
+
 class TaskExecutor extends EventEmitter {
+  static {
+    innerOf = executor => (#inner in Object(executor) ? executor.#inner : undefined)
+  }
+
   #options
   #durable
   #lane
@@ -30,6 +39,7 @@ class TaskExecutor extends EventEmitter {
   #byDefinition = new WeakMap()
   #events
   #started = false
+  #scheduled
   #closing
   #unheld = false
   #inner
@@ -45,8 +55,14 @@ class TaskExecutor extends EventEmitter {
     this.#inner = {
       stored: this.#lane.stored,
       status: id => this.#status(id),
-      amend: async (id, change) => (await this.#ask({ op: 'amend', ids: [id], change })) === 1,
+      ask: question => this.#ask(question),
+      accept: () => this.#accept(),
+      kind: (task, call) => this.#kind(task, call),
+      payload: (kind, input) => this.#payload(kind, input),
+      amend: async (id, change) => (await this.#ask({ op: 'amend', ids: [id], change })) > 0,
+      flow: id => this.getFlow(id),
     }
+    this.#lane.stored.draft = (task, input, given, call) => this.#draft(task, input, given, call)
     this.register(...(checked.tasks ?? []))
     if (checked.signal !== undefined) closeOnAbort(checked.signal, new WeakRef(this))
   }
@@ -117,12 +133,21 @@ class TaskExecutor extends EventEmitter {
         maxAttempts,
         name,
         NOTHING,
+        lane.stored,
         undefined,
         0,
         task,
       )
     }
-    const work = context => kind.handler(checked, context)
+    const work = async context => {
+      const value = await kind.handler(checked, context)
+      const desk = TaskContext.deskOf(context)
+      if (desk !== undefined && desk.lines.length > 0) {
+        await desk.ready()
+        await this.#addTogether(desk.lines)
+      }
+      return value
+    }
     const tell = this.#events.teller(kind.name, kind.queue)
     return this.#lane.guarded(work, { priority, timeout, retry, signal, kind: kind.number, context, tell })
   }
@@ -180,17 +205,37 @@ class TaskExecutor extends EventEmitter {
       if (typeof inputs?.[Symbol.iterator] !== 'function') {
         throw optionError(`the inputs of enqueueMany() must be iterable; got ${describe(inputs)}`)
       }
-      const checked = given === undefined ? undefined : options.enqueueOptions(given, 'enqueueMany()')
       const kind = this.#kind(task, 'enqueueMany()')
-      const head = headOf(kind, checked)
+      const heads = headsOf(kind, given)
       const all = Array.from(inputs)
-      const lines = all.flatMap(input => [head, this.#payload(kind, input)])
+      const lines = all.flatMap((input, at) => [heads(input, at), this.#payload(kind, input)])
       if (kind.input === undefined) return this.#addTogether(lines)
       const checks = all.map(async input => kind.check(input))
       return Promise.all(checks).then(() => this.#addTogether(lines))
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  // A task on its way into a batch; `checked` is a promise where its schema takes time.
+  #draft(task, input, given, call) {
+    const checked = given === undefined ? {} : options.enqueueOptions(given, call)
+    const kind = this.#kind(task, call)
+    const text = this.#payload(kind, input)
+    return { kind, options: checked, text, checked: kind.input === undefined ? undefined : kind.check(input) }
+  }
+
+  async enqueueFlow(tasks, given = undefined) {
+    const draft = (...entry) => this.#draft(...entry)
+    const { id, refs, lines, checks } = flowBatch(tasks, given, draft)
+    await Promise.all(checks)
+    const handles = await this.#addTogether(lines)
+    return new TaskFlow(this.#inner, id, Object.fromEntries(refs.map((ref, at) => [ref, handles[at]])))
+  }
+
+  async getFlow(id) {
+    const records = await this.#ask({ op: 'flow', id: checkName(id, 'id') })
+    return flowInformation(records.map(information))
   }
 
   async #addTogether(lines) {
@@ -256,10 +301,26 @@ class TaskExecutor extends EventEmitter {
 
   async start() {
     this.#requireOpen()
-    if (this.#started) return
-    if (!this.#durable) return this.#begin()
-    await this.#ask({ op: 'start' })
-    this.#started = true
+    if (!this.#started && this.#durable) {
+      await this.#ask({ op: 'start' })
+      this.#started = true
+    } else if (!this.#started) {
+      this.#begin()
+    }
+    this.#scheduled ??= this.#scheduleAll()
+    await this.#scheduled
+  }
+
+  async #scheduleAll() {
+    try {
+      const kinds = [...this.#kinds.values()].filter(kind => kind.schedule !== undefined)
+      const ask = question => this.#ask(question)
+      await Promise.all(kinds.map(kind => upsert(ask, kind, kind.schedule, 'null')))
+    } catch (error) {
+      // The next start tries again.
+      this.#scheduled = undefined
+      throw error
+    }
   }
 
   async pause(queue = undefined) {
@@ -396,6 +457,17 @@ class TaskExecutor extends EventEmitter {
   }
 }
 
+// The heads of a batch: all alike, or each by its own options.
+function headsOf(kind, given) {
+  const read = (each, call) =>
+    headOf(kind, each === undefined ? undefined : options.enqueueOptions(each, call))
+  if (typeof given !== 'function') {
+    const head = read(given, 'enqueueMany()')
+    return () => head
+  }
+  return (input, at) => read(given(input, at), `enqueueMany(), for input ${at}`)
+}
+
 // A signal that outlives its executors must not keep them alive.
 function closeOnAbort(signal, weak) {
   if (signal.aborted) weak.deref().close()
@@ -416,4 +488,4 @@ const NOTHING = Object.freeze({})
 const FINAL = ['completed', 'failed', 'cancelled']
 const UNDONE = ['failed', 'cancelled']
 
-module.exports = { TaskExecutor }
+module.exports = { TaskExecutor, innerOf }

@@ -8,7 +8,7 @@ const { TaskError, describe } = require('./errors')
 
 class Kind {
   constructor(definition, defaults) {
-    const { name, handler, input, queue, priority, timeout, retry, concurrency } = definition
+    const { name, handler, input, queue, priority, timeout, retry, concurrency, schedule } = definition
     this.name = name
     this.handler = handler
     this.input = input
@@ -17,6 +17,7 @@ class Kind {
     this.timeout = timeout ?? defaults.timeout
     this.retry = retry ?? defaults.retry
     this.concurrency = concurrency
+    this.schedule = schedule
     this.resource = new AsyncResource('TaskHandler')
     this.number = -1
   }

@@ -81,8 +81,11 @@ class Stored {
     this.requests = new Map()
     this.requestNo = 0
     this.contexts = []
+    // Makes a task of what `ctx.spawn` is given; the executor knows how.
+    this.draft = undefined
     this.listener = undefined
     this.troubled = undefined
+    this.jumped = undefined
     const { native } = this
     this.dropped = new FinalizationRegistry(batch => native.forget(batch))
   }
@@ -198,6 +201,20 @@ class Stored {
     })
   }
 
+  /** Asks the engine for a task; `question` gets the number under which it is held. Gives a batch of it alone. */
+  async obtain(question) {
+    const batch = new Batch()
+    batch.number = this.batchNo
+    this.batchNo = (batch.number + 1) >>> 0
+    const [id, created] = await this.request(question(batch.number))
+    batch.size = 1
+    batch.ids = [id]
+    if (!created) batch.found = new Set([0])
+    batch.resolve()
+    this.dropped.register(batch, batch.number)
+    return batch
+  }
+
   /** Closes the engine; resolves when it has closed. */
   close(grace) {
     return new Promise((resolve, reject) => {
@@ -219,6 +236,7 @@ class Stored {
   /** Fetches the mail; true when there is more. Runs no user code before the turn is over. */
   fetch() {
     const mail = JSON.parse(this.native.mail())
+    this.lane.work += weight(mail, this.batches)
     if (mail.acks !== undefined) for (const ack of mail.acks) this.acknowledge(ack)
     // A start may have the slot of a run that is stopped.
     if (mail.stops !== undefined) this.lane.later(() => this.stop(mail.stops))
@@ -226,6 +244,7 @@ class Stored {
     if (mail.ends !== undefined) this.end(mail.ends)
     if (mail.events !== undefined) this.lane.later(() => this.listener?.(mail.events))
     if (mail.trouble !== undefined) this.lane.later(() => this.troubled?.(storeError(mail.trouble)))
+    if (mail.clockJump !== undefined) this.lane.later(() => this.jumped?.(mail.clockJump))
     if (mail.warning !== undefined) process.emitWarning(mail.warning, 'TaskWarning')
     if (mail.replies !== undefined) for (const reply of mail.replies) this.reply(reply)
     return mail.more === 1
@@ -291,14 +310,27 @@ class Stored {
     const { name } = definition
     const metadata = starts[i + 6] ?? NONE
     const { stopped } = this.lane
-    const context = new TaskContext(stopped, slot, run, attempt, maxAttempts, name, metadata, ids, i / START)
     const at = slot & ~STORED
+    const context = new TaskContext(
+      stopped,
+      slot,
+      run,
+      attempt,
+      maxAttempts,
+      name,
+      metadata,
+      this,
+      ids,
+      i / START,
+    )
     this.contexts[at] = context
     let end
     try {
       const checked = definition.input === undefined ? input : await definition.check(input)
       const output = await definition.handler(checked, context)
-      end = `o${serialize(output, 'result', undefined, this.lane.maxPayload)}`
+      const text = serialize(output, 'result', undefined, this.lane.maxPayload)
+      const desk = TaskContext.deskOf(context)
+      end = desk === undefined || desk.lines.length === 0 ? `o${text}` : await spawning(text, desk)
     } catch (error) {
       end = ending(error, attempt < maxAttempts && !own ? definition.retry : undefined, attempt)
     }
@@ -335,6 +367,12 @@ class Stored {
   }
 }
 
+// A success that spawns tasks, as a line of a report.
+async function spawning(output, desk) {
+  await desk.ready()
+  return `w${JSON.stringify({ output, spawn: desk.lines })}`
+}
+
 // What a handler threw, as a line of a report; `retry` only where there is a run left.
 function ending(error, retry, attempt) {
   if (isSnooze(error)) return `s${error.delay}`
@@ -356,6 +394,13 @@ function ending(error, retry, attempt) {
     return `e${JSON.stringify({ ...describeFailure(thrown), fatal: true })}`
   }
   return `e${JSON.stringify(failure)}`
+}
+
+/** How many pieces of work a mail brings: code of users follows each of them before the loop is let go. */
+function weight({ acks, starts, ends }, batches) {
+  let pieces = ((starts?.length ?? 0) / START + (ends?.length ?? 0) / 3) | 0
+  if (acks !== undefined) for (const [number] of acks) pieces += batches.get(number)?.size ?? 0
+  return pieces
 }
 
 function storeError(record, taskId) {

@@ -55,6 +55,9 @@ pub enum TaskError {
     /// An option has a value that it cannot have.
     #[error("{0}")]
     Option(Arc<str>),
+    /// There can be no such schedule: its expression, its time zone or its key.
+    #[error("{0}")]
+    Schedule(Arc<str>),
     /// The store could not do what it was asked to.
     #[error("{0}")]
     Store(#[from] crate::store::StoreError),
@@ -78,6 +81,7 @@ impl TaskError {
             Self::QueueFull { .. } => "ERR_QUEUE_FULL",
             Self::PayloadSize { .. } => "ERR_PAYLOAD_SIZE",
             Self::Option(_) => "ERR_OPTION",
+            Self::Schedule(_) => "ERR_SCHEDULE",
             Self::Store(error) => error.code(),
             Self::Engine(_) => "ERR_ENGINE",
         }

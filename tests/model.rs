@@ -196,18 +196,7 @@ impl Pair {
         if !heal {
             return Ok(());
         }
-        let lost = orphans.iter().map(|run| {
-            let standing = Standing {
-                id: &run.spec.id,
-                epoch: run.epoch,
-                failures: run.failures,
-                losses: run.losses,
-                elapsed: run.elapsed,
-                timeout: None,
-                retry: &run.spec.retry,
-            };
-            settle(&standing, &Outcome::Lost, &Rules::default())
-        });
+        let lost = orphans.iter().map(|run| settle(&run.standing(), &Outcome::Lost, &Rules::default()));
         self.advance(node, lost.collect(), Claims::default())
     }
 

@@ -110,6 +110,7 @@ executor.on('failed', event => {
 })
 executor.once('idle', () => {})
 executor.on('loopStalled', event => event.blockedFor + (event.task?.attempt ?? 0))
+executor.on('clockJump', event => event.by.toFixed())
 const emitter: EventEmitter = executor as unknown as EventEmitter
 for await (const event of executor.events()) {
   expectType<Same<typeof event, AnyTaskEvent>>()

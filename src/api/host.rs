@@ -279,7 +279,7 @@ impl Table {
             self.start(start, deeds);
         }
         // They have been traced, and nobody else listens here.
-        let _ = (core.events.take_trouble(), core.events.take_warning());
+        let _ = (core.events.take_trouble(), core.events.take_warning(), core.events.take_jump());
         for (slot, number, stop) in std::mem::take(&mut core.outbox.stops) {
             if let Some(run) = self.stored.get(&(slot, number)).cloned() {
                 deeds.push(stopped(run, stop));

@@ -86,6 +86,11 @@ impl Post {
         asked.chunks_exact(3).filter_map(find).collect()
     }
 
+    /// A task whose handle has the number of a batch to itself.
+    pub fn hold(&self, batch: u32, id: TaskId) {
+        self.inner().held.insert(batch, vec![Some(id)]);
+    }
+
     pub fn forget(&self, batch: u32) -> Vec<TaskId> {
         self.inner().held.remove(&batch).unwrap_or_default().into_iter().flatten().collect()
     }
@@ -97,7 +102,7 @@ impl Session {
         let mut text = String::with_capacity(4096);
         text.push('{');
         let mut more = self.write_post(&mut text);
-        let (starts, stops, events, trouble, warning) = {
+        let (starts, stops, events, trouble, warning, jump) = {
             let mut core = self.engine.core();
             let (mut starts, mut bytes) = (Vec::new(), 0);
             while bytes < FULL
@@ -109,7 +114,8 @@ impl Session {
             more |= !core.outbox.starts.is_empty();
             let stops = std::mem::take(&mut core.outbox.stops);
             let events = core.events.take(MANY);
-            (starts, stops, events, core.events.take_trouble(), core.events.take_warning())
+            let (trouble, warning) = (core.events.take_trouble(), core.events.take_warning());
+            (starts, stops, events, trouble, warning, core.events.take_jump())
         };
         list(&mut text, "starts", &starts, write_start);
         if !starts.is_empty() {
@@ -130,6 +136,9 @@ impl Session {
             text.push_str("\"warning\":");
             quote(&mut text, &warning);
             text.push(',');
+        }
+        if let Some(by) = jump {
+            let _ = write!(text, "\"clockJump\":{by},");
         }
         list(&mut text, "events", &events, |text, event| write_event(text, event, now));
         more |= events.len() == MANY;

@@ -19,9 +19,11 @@ mod enqueue;
 mod mail;
 mod options;
 mod request;
+mod schedule;
 mod session;
 mod turn;
 mod wake;
+mod workflow;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -74,6 +76,12 @@ pub fn open<'env>(
         session.report(upto(&ended, call.get(0)?)?, &call.get::<String>(1)?)
     })?;
     add.add("enqueue", |session, call| session.enqueue(call.get(0)?, call.get(1)?, call.get(2)?))?;
+    add.add("progress", |session, call| Ok(session.progress(call.get(0)?, call.get(1)?, call.get(2)?)))?;
+    add.add("log", |session, call| {
+        let (level, message, fields) =
+            (call.get::<String>(2)?, call.get::<String>(3)?, call.get::<String>(4)?);
+        Ok(session.log(call.get(0)?, call.get(1)?, &level, &message, &fields))
+    })?;
     add.add("watch", move |session, call| Ok(session.watch(upto(&asked, call.get(0)?)?)))?;
     add.add("forget", |session, call| {
         session.forget(call.get(0)?);

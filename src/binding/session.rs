@@ -7,7 +7,7 @@ use napi::{Env, Result};
 
 use crate::engine::{Engine, Host, STORED, Waiter};
 use crate::policy::RetryPolicy;
-use crate::task::{Failure, Outcome};
+use crate::task::{Failure, Outcome, Text};
 
 use super::mail::Post;
 use super::options::{Definition, Options};
@@ -115,15 +115,9 @@ impl Session {
 
     /// How stored runs ended: pairs of slot and run, and for each a line of a letter and what belongs to it.
     pub fn report(&self, ended: &[u32], text: &str) -> Result<()> {
-        let outcomes = text.split('\n').map(outcome_of).collect::<Result<Vec<_>>>()?;
-        let now = self.engine.now();
-        {
-            let mut core = self.engine.core();
-            for (run, outcome) in ended.chunks_exact(2).zip(outcomes) {
-                core.ended(run[0], run[1], outcome, now);
-            }
-        }
-        self.engine.nudge();
+        let outcomes = text.split('\n').map(|line| self.outcome_of(line)).collect::<Result<Vec<_>>>()?;
+        let ends = ended.chunks_exact(2).zip(outcomes);
+        self.engine.runs_ended(ends.map(|(run, outcome)| (run[0], run[1], outcome)));
         Ok(())
     }
 
@@ -191,18 +185,34 @@ impl Drop for Session {
 /// Bit of a token: nobody waits under it any more.
 const WITHDRAWN: u32 = 1 << 31;
 
-/// A letter and what belongs to it: o(utput), e(rror), s(nooze).
-fn outcome_of(line: &str) -> Result<Outcome> {
-    let (kind, rest) = line.split_at_checked(1).ok_or_else(|| malformed("an end without a kind"))?;
-    Ok(match kind {
-        "o" => Outcome::Ok(rest.into()),
-        "s" => Outcome::Snooze(rest.parse().map_err(malformed)?),
-        "e" => {
-            let failure: Thrown = serde_json::from_str(rest).map_err(malformed)?;
-            Outcome::Error(Arc::new(failure.into()))
-        }
-        _ => return Err(malformed("an end of an unknown kind")),
-    })
+impl Session {
+    /// A letter and what belongs to it: o(utput), w(ith spawned tasks), e(rror), s(nooze).
+    fn outcome_of(&self, line: &str) -> Result<Outcome> {
+        let (kind, rest) = line.split_at_checked(1).ok_or_else(|| malformed("an end without a kind"))?;
+        Ok(match kind {
+            "o" => Outcome::Ok(rest.into()),
+            "w" => {
+                let Spawning { output, spawn } = serde_json::from_str(rest).map_err(malformed)?;
+                let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let specs = super::enqueue::read_specs(&definitions, spawn.iter().map(|line| &**line));
+                let specs = specs.map_err(|error| refused(&error))?;
+                Outcome::Spawned(output, specs.into_iter().map(Arc::new).collect())
+            }
+            "s" => Outcome::Snooze(rest.parse().map_err(malformed)?),
+            "e" => {
+                let failure: Thrown = serde_json::from_str(rest).map_err(malformed)?;
+                Outcome::Error(Arc::new(failure.into()))
+            }
+            _ => return Err(malformed("an end of an unknown kind")),
+        })
+    }
+}
+
+/// An output, and the lines of the tasks to spawn: see `enqueue`.
+#[derive(serde::Deserialize)]
+struct Spawning {
+    output: Text,
+    spawn: Vec<Text>,
 }
 
 #[derive(serde::Deserialize)]

@@ -78,6 +78,7 @@ pub struct Events {
     trouble: Option<StoreError>,
     troubled_at: Option<Millis>,
     warning: Option<Arc<str>>,
+    jumped: Option<i64>,
 }
 
 impl Events {
@@ -114,7 +115,7 @@ impl Events {
 
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.trouble.is_none() && self.warning.is_none()
+        self.waiting.is_empty() && self.trouble.is_none() && self.warning.is_none() && self.jumped.is_none()
     }
 
     /// A call of the store has failed: told whoever listens, but at most once a second; true if it is.
@@ -140,6 +141,16 @@ impl Events {
     /// What people should know.
     pub fn take_warning(&mut self) -> Option<Arc<str>> {
         self.warning.take()
+    }
+
+    /// The store's clock has been set by so many milliseconds, or this machine has slept.
+    pub fn jump(&mut self, by: i64) {
+        self.jumped = Some(self.jumped.unwrap_or_default().saturating_add(by));
+    }
+
+    /// By how much the clock has jumped since the last time.
+    pub fn take_jump(&mut self) -> Option<i64> {
+        self.jumped.take()
     }
 
     /// Events that were lost because nobody took them in time.

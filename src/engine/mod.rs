@@ -9,11 +9,16 @@ mod engine;
 mod event;
 mod exchange;
 mod fence;
+mod flows;
 mod local;
+mod notes;
 mod pace;
 mod rooms;
+#[cfg(feature = "cron")]
+pub mod schedule;
 mod shared;
 mod stored;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -25,6 +30,7 @@ pub use self::core::{Closing, Config, Core, Kind, KindId, MAX_SLOTS, Outbox, Pol
 pub use engine::{Engine, Host, PushBatch, PushReply, PushResult};
 pub use event::{Event, Events, What};
 pub use local::{Done, Submission};
+pub use notes::Level;
 pub use stored::{End, Start};
 pub use watch::{Final, Notice, Waiter, Watch, final_of};
 

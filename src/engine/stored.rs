@@ -255,16 +255,13 @@ impl Core {
         held: Millis,
         took: Millis,
     ) {
-        let standing = Standing {
-            id: &claimed.spec.id,
-            epoch: claimed.epoch,
-            failures: claimed.failures,
-            losses: claimed.losses,
-            elapsed: claimed.elapsed.saturating_add(held),
-            timeout: claimed.spec.timeout,
-            retry: &claimed.spec.retry,
-        };
-        let settlement = settle(&standing, outcome, &self.config.rules);
+        let elapsed = claimed.elapsed.saturating_add(held);
+        let standing = Standing { elapsed, ..claimed.standing() };
+        let mut settlement = settle(&standing, outcome, &self.config.rules);
+        // What it spawns is part of what it is part of.
+        for spec in settlement.spawn.iter_mut().filter(|spec| spec.flow.is_none()) {
+            Arc::make_mut(spec).flow = claimed.spec.flow.clone();
+        }
         let attempt = claimed.failures + 1;
         self.stored.pending.push(End { spec: claimed.spec.clone(), attempt, took, settlement });
     }

@@ -20,6 +20,7 @@ use task::store::{Answer, Store};
 use task::time::{ManualClock, Millis};
 
 #[cfg(all(unix, feature = "redis"))]
+#[allow(unused_imports, reason = "not every test plays on all stores")]
 pub use server::redis;
 
 /// A store, and what a test may ask of it beside its work.

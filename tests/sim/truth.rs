@@ -9,7 +9,9 @@ use task::store::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, LaneClaim, Node, NodeId, Page, Pulse, Push,
     Pushed, Query, Refusal, Retention, Settled, Store, Swap, Target, Turn, pause_cell,
 };
-use task::task::{Cause, Claimed, Name, OnBlockerFailure, Record, State, TaskId};
+use task::task::{
+    Cause, Claimed, Name, NoteKind, Noted, Notes, OnBlockerFailure, Record, State, TaskId, Unnoted,
+};
 use task::time::Millis;
 
 use crate::bench::{Bench, now};
@@ -260,6 +262,9 @@ impl Store for Truth {
     fn due(&self, max: usize) -> Answer<'_, Due> {
         self.bench.store().due(max)
     }
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        self.bench.store().cells(prefix, after, max)
+    }
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
         let amended = now(self.bench.store().amend(target, change.clone()));
         self.watch(amended, |amended| {
@@ -281,6 +286,12 @@ impl Store for Truth {
             }
             Ok(())
         })
+    }
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        self.watch(now(self.bench.store().note(notes)), |_| Ok(()))
+    }
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        self.bench.store().notes(ids, kind)
     }
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         self.bench.store().get(ids)

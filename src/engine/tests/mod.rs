@@ -6,6 +6,8 @@ mod fence;
 mod host;
 mod local;
 mod rooms;
+#[cfg(feature = "cron")]
+mod schedule;
 mod stored;
 
 use std::sync::Arc;

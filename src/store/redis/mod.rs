@@ -28,7 +28,7 @@
 //!
 //! ```text
 //! ~{*}:* &{*}:* +evalsha +script|load +info +ping +subscribe +unsubscribe +publish +time
-//! +get +set +unlink +exists +rename +hget +hset +hdel +hmget +hgetall +hlen +hincrby
+//! +get +set +unlink +exists +rename +hget +hset +hdel +hexists +hmget +hgetall +hlen +hincrby
 //! +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zremrangebyrank +zremrangebyscore +zcard +zscore
 //! +rpush +lpop +lindex +llen +lrange +sadd +srem +smembers +sismember
 //! ```
@@ -43,6 +43,7 @@ mod codec;
 mod fault;
 mod link;
 mod nodes;
+mod notes;
 mod operating;
 mod options;
 mod push;
@@ -59,7 +60,7 @@ use super::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
     Query, Refusal, Retention, Store, StoreError, Swap, Target, Turn,
 };
-use crate::task::{Claimed, Name, TaskId};
+use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 use crate::time::{Clock, Millis};
 
 pub use options::RedisOptions;
@@ -161,6 +162,14 @@ impl Store for RedisStore {
         })
     }
 
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        Box::pin(async move { notes::note(&self.data, &notes).await })
+    }
+
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        Box::pin(async move { notes::read(&self.data, &ids, kind).await })
+    }
+
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         Box::pin(async move { reading::get(&self.data, &ids).await })
     }
@@ -187,6 +196,10 @@ impl Store for RedisStore {
 
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
         Box::pin(async move { cells::read(&self.data, &key).await })
+    }
+
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        Box::pin(async move { cells::page(&self.data, &prefix, after.as_deref(), max).await })
     }
 
     fn changed(&self) -> Answer<'_, ()> {

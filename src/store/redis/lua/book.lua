@@ -23,7 +23,7 @@ local SCHEDULED, READY, BLOCKED, RUNS = 1, 2, 3, 4
 -- for it, it waits for others, it stands among the timed, it has failed attempts, it has an output.
 local TAKEN, SLID, STOPS, AWAITED, AWAITS, TIMED, TRIED, ANSWERED = 1, 2, 4, 8, 16, 32, 64, 128
 
-local FORM = '>BBBI4I4I7I6I6I7I7I6I6I6I6I5I4I4I4i4Bc0Bc0I2c0'
+local FORM = '>BBBI4I4I7I6I6I7I7I6I6I6I6I5I4I4I4i4Bc0Bc0Bc0I2c0'
 -- All up to the lane, and all up to the place.
 local OWNER_AT, LANE_AT, EPOCH_AT, PLACE_AT = 4, 8, 12, 31
 local NEVER = '\0\0\0\0\0\0'
@@ -199,7 +199,7 @@ local function load(serial)
   end
   local t = { serial = serial }
   t.state, t.cause, t.flags, t.owner, t.lane, t.epoch, t.started, t.first, t.place, t.wait, t.created, t.run_at,
-    t.finished, t.expires, t.bytes, t.failures, t.losses, t.blockers, t.priority, t.group, t.id, t.key =
+    t.finished, t.expires, t.bytes, t.failures, t.losses, t.blockers, t.priority, t.group, t.id, t.flow, t.key =
     unpacked(FORM, raw)
   tasks[serial] = t
   return t
@@ -208,7 +208,7 @@ end
 local function packed(t)
   return pack(FORM, t.state, t.cause, t.flags, t.owner, t.lane, t.epoch, t.started, t.first, t.place, t.wait,
     t.created, t.run_at, t.finished, t.expires, t.bytes, t.failures, t.losses, t.blockers, t.priority,
-    #t.group, t.group, #t.id, t.id, #t.key, t.key)
+    #t.group, t.group, #t.id, t.id, #t.flow, t.flow, #t.key, t.key)
 end
 
 local function has(t, flag)
@@ -217,6 +217,13 @@ end
 
 local function flag(t, which, on)
   t.flags = on and bit.bor(t.flags, which) or bit.band(t.flags, bit.bnot(which))
+end
+
+-- The workflow of a packed task, or of the tail of one, whose group begins at `at`.
+local function flow_of(raw, at)
+  at = at + 1 + byte(raw, at)
+  at = at + 1 + byte(raw, at)
+  return sub(raw, at + 1, at + byte(raw, at))
 end
 
 local function change(t)

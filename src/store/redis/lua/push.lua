@@ -23,6 +23,7 @@ local function alike(head)
   local lane = lane_for(number)
   local common = { lane = lane, run_at = run_at, timed = run_at > now, size = 0, groups = {} }
   common.grouped, common.expires = bit.band(flags, GROUPED) ~= 0, bit.band(flags, EXPIRES) ~= 0
+  common.flows = bit.band(flags, FLOWS) ~= 0
   common.score = digits(-priority)
   common.head = pack('>BBBI4I4', 0, 0, common.timed and TIMED or 0, 0, lane) .. string.rep('\0', PLACE_AT - EPOCH_AT)
   common.dates = NOW .. pack('>I6', run_at)
@@ -82,6 +83,9 @@ local function add_plain(size)
       common.mark(serial)
       if group ~= '' then
         mark('g' .. group, serial, 1)
+      end
+      if common.flows then
+        mark('f' .. flow_of(tail, 34), serial, 1)
       end
       if common.expires then
         rank(K .. 'x', serial, unpacked('>I6', tail, 7))
