@@ -24,10 +24,11 @@
 //!   leaves out claims that the node has lost since.
 //!
 //! A user of the server needs these rights beside a password (a namespace of its own in place of the stars);
-//! with `+config|get` the store can also see for itself that nothing is evicted:
+//! with `+config|get` the store can also see for itself that nothing is evicted, and a database other than 0 needs
+//! `+select`:
 //!
 //! ```text
-//! ~{*}:* &{*}:* +evalsha +script|load +info +ping +subscribe +unsubscribe +publish +time
+//! ~{task:*}:* &{task:*}:* +evalsha +script|load +info +ping +subscribe +publish +time
 //! +get +set +unlink +exists +rename +hget +hset +hdel +hexists +hmget +hgetall +hlen +hincrby
 //! +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zremrangebyrank +zremrangebyscore +zcard +zscore
 //! +rpush +lpop +lindex +llen +lrange +sadd +srem +smembers +sismember
