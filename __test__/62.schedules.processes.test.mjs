@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -68,3 +70,36 @@ test('unref lets a process with schedules go', async () => {
   const { code, lines, stderr } = await run('schedule-life.mjs', ['unref'])
   assert.deepEqual([code, lines], [0, []], stderr)
 })
+
+// Debian's package libfaketime, or where the variable says. The clock of a store by hand is in the tests of the engine.
+const FAKETIME = process.env.TASK_FAKETIME ?? '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1'
+
+if (LONG && existsSync(FAKETIME)) {
+  for (const store of ['sqlite', 'memory']) {
+    test(`a wall clock that is set forward and back by hours, ${store}`, async t => {
+      const file = fileFor(t)
+      const clock = join(dirname(file), 'clock')
+      writeFileSync(clock, '+0')
+      const env = {
+        LD_PRELOAD: FAKETIME,
+        FAKETIME_DONT_FAKE_MONOTONIC: '1',
+        FAKETIME_NO_CACHE: '1',
+        FAKETIME_TIMESTAMP_FILE: clock,
+      }
+      const persistence = store === 'memory' ? store : `sqlite:${file}`
+      const { code, lines, stderr } = await run('clock-steps.mjs', [clock, persistence], { env })
+      assert.equal(code, 0, stderr)
+      const [forward, back, again, on] = lines.map(line => JSON.parse(line))
+      const missed = {
+        none: [],
+        latest: [[6, 5]],
+        all: [1, 2, 3, 4, 5, 6].map(hour => [hour, 0]),
+      }
+      assert.deepEqual([forward.jumps, forward.runs], [[6], missed])
+      assert.deepEqual([back.jumps, back.runs], [[6, -5], missed], 'nothing fires twice')
+      assert.deepEqual([again.jumps, again.runs], [[6, -5, 5], missed])
+      assert.deepEqual(on.runs.latest, [...missed.latest, [7, 0]])
+      assert.deepEqual(on.runs.all, [...missed.all, [7, 0]])
+    })
+  }
+}

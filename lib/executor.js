@@ -18,7 +18,7 @@ const { serialize } = require('./payload')
 const { closeOnAbort, closuresOf, poolOf } = require('./parts')
 const options = require('./options')
 const { information } = require('./record')
-const { cost, examine } = require('./metrics')
+const { cost, examine, withKinds } = require('./metrics')
 const { Records } = require('./records')
 const { keepAlive } = require('./process')
 const { upsert } = require('./schedules')
@@ -465,7 +465,7 @@ class TaskExecutor extends EventEmitter {
   }
 
   async getMetrics() {
-    return this.#ask({ op: 'metrics', ...cost() })
+    return withKinds(await this.#ask({ op: 'metrics', ...cost() }))
   }
 
   async metricsText() {

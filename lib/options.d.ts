@@ -59,6 +59,13 @@ export interface ExecutorOptions<Tasks extends readonly AnyTask[] = readonly Any
    */
   readonly persistence?: Persistence | undefined
   /**
+   * Separates the users of one Redis server: executors meet only in the same namespace. 1 to 128 bytes of UTF-8 without
+   * control characters. In a cluster a namespace is on one node, so work is spread by using several. Memory ignores it;
+   * with SQLite anything but the default is an `ERR_OPTION`, since a file of its own is what separates its users.
+   * @default 'default'
+   */
+  readonly namespace?: string | undefined
+  /**
    * What a power cut may take of a file: `'strict'` nothing that was acknowledged, `'relaxed'` the last half second.
    * The death of a process takes nothing in either case.
    * @default 'strict'

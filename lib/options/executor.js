@@ -22,6 +22,7 @@ const DEFAULTS = Object.freeze({
   queue: 'default',
   priority: 0,
   persistence: 'memory',
+  namespace: 'default',
   durability: 'strict',
   lease: 30_000,
   concurrency: availableParallelism(),
@@ -57,6 +58,7 @@ const names = check.listOf(checkName, 'names of queues', 0, 1_000)
 const EXECUTOR = new Map([
   ['tasks', check.listOf(checkDefinition, 'task definitions', 0, 10_000)],
   ['persistence', persistence],
+  ['namespace', checkName],
   ['durability', check.oneOf(['strict', 'relaxed'])],
   ['lease', check.duration(1_000)],
   ['concurrency', check.concurrency],

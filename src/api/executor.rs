@@ -232,7 +232,6 @@ impl TaskExecutor {
         Ok(())
     }
 
-    #[cfg(feature = "cron")]
     fn begin(&self) {
         if !self.inner.started.swap(true, Ordering::SeqCst) {
             self.inner.engine.start();

@@ -50,8 +50,10 @@ impl Listeners {
         while !lock(&self.waiting).is_empty() && !self.is_telling.swap(true, Ordering::SeqCst) {
             let sender = lock(&self.sender).clone();
             while let Some(event) = self.next() {
-                // Nobody may listen any more.
-                let _ = sender.as_ref().map(|sender| sender.send(event));
+                if let Some(sender) = &sender {
+                    // Nobody may listen any more.
+                    let _ = sender.send(event);
+                }
             }
             self.is_telling.store(false, Ordering::SeqCst);
         }

@@ -67,7 +67,7 @@ test('after a hundred thousand mixed tasks the counters are the history', async 
 })
 
 test('closures count by how they end', async t => {
-  const executor = open(t, { concurrency: 4, cancelGrace: 1 })
+  const executor = open(t, { concurrency: 4 })
   const aborted = new AbortController()
   const begun = deferred()
   const ends = [
@@ -131,6 +131,19 @@ test('times are measured from when that is asked for', async t => {
   assert.ok(cost.commits > 0 && cost.commitTime.count > 0 && cost.tasksPerCommit > 0)
   assert.ok(cost.cpuSeconds > 0 && cost.rssBytes > 1_000_000 && cost.engineThreads > 0)
   assert.ok(found.throughput.last1m > 0 && found.uptime > 0)
+})
+
+test('a kind may have any name', async t => {
+  const executor = open(t, { metrics: true })
+  for (const name of ['__proto__', 'constructor', 'a "quoted" one']) {
+    const task = defineTask({ name, handler: async () => 1 })
+    await executor.execute(task)
+    const { perTask } = await executor.getMetrics()
+    assert.ok(Object.hasOwn(perTask, name), name)
+    const { completed, duration, waitTime } = perTask[name]
+    assert.deepEqual([completed, duration.count, waitTime.count], [1, 1, 1])
+    assert.ok(duration.min <= duration.p50 && duration.p999 <= duration.max && duration.mean > 0)
+  }
 })
 
 test('gates say what they hold back', async t => {

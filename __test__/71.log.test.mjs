@@ -8,6 +8,7 @@ import { defineTask, TaskExecutor } from '../index.js'
 import { start } from './support/child.mjs'
 import { failure, open, rejection, until } from './support/executors.mjs'
 import { runProgram } from './support/programs.mjs'
+import { refusal } from './support/refusal.mjs'
 
 test('a handler that blocks the loop is named while it does, and told of afterwards', async () => {
   const child = start('block-loop.mjs', [], { env: { TASK_LOG: 'warn' } })
@@ -74,6 +75,14 @@ test('TASK_LOG says what is allowed', async t => {
   const source = `try { new TaskExecutor() } catch (error) { console.log(error.code, error.message) }`
   const { stdout } = await runProgram(t, source, { TASK_LOG: 'loud' })
   assert.match(stdout, /^ERR_OPTION .*TASK_LOG.*off, error, warn, info, debug or trace.*"loud"/)
+})
+
+test('what is no logger and no flag is refused', () => {
+  assert.throws(() => new TaskExecutor({ logger: console }), refusal('"logger" must be a function'))
+  assert.throws(
+    () => new TaskExecutor({ metrics: 'yes' }),
+    refusal('"metrics" must be true or false; got "yes"'),
+  )
 })
 
 test('channels tell of enqueues and runs', async t => {
