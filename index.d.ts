@@ -20,9 +20,11 @@ import type {
   ResultOptions,
   RunOptions,
   TaskFilter,
+  TaskPolicy,
 } from './lib/options.js'
 import type { RetryOptions, RetryPolicy } from './lib/retry.js'
 import type { ScheduleOptions, ScheduleSlot } from './lib/scheduler.js'
+import type { StandardSchema } from './lib/schema.js'
 
 export { TaskError, type TaskErrorCode, type TaskErrorOptions } from './lib/errors.js'
 export type * from './lib/flow.js'
@@ -35,6 +37,7 @@ export {
   type ScheduleSlot,
   TaskScheduler,
 } from './lib/scheduler.js'
+export type * from './lib/schema.js'
 
 /** The version of this package. */
 export const version: string
@@ -55,25 +58,6 @@ export type Json = string | number | boolean | null | Json[] | { [key: string]: 
  * of waiting; `completed`, `failed` and `cancelled` are final until somebody calls `retry`.
  */
 export type TaskState = 'scheduled' | 'waiting' | 'blocked' | 'running' | 'completed' | 'failed' | 'cancelled'
-
-/** The part of https://standardschema.dev that is called here: schemas of Zod, Valibot, ArkType and others fit. */
-export interface StandardSchema<In = unknown, Out = In> {
-  readonly '~standard': {
-    /** The version of the standard. */
-    readonly version: 1
-    /** Who made the schema. */
-    readonly vendor: string
-    /** Only there for types. */
-    readonly types?: { readonly input: In; readonly output: Out } | undefined
-    /** Gives the value to go on with, or what is wrong with it. */
-    validate(value: unknown): SchemaResult<Out> | Promise<SchemaResult<Out>>
-  }
-}
-
-/** What a schema says about a value. */
-export type SchemaResult<Out> =
-  | { readonly value: Out; readonly issues?: undefined }
-  | { readonly issues: ReadonlyArray<{ readonly message: string }> }
 
 // ---- Tasks --------------------------------------------------------------------------------------
 
@@ -143,30 +127,6 @@ export interface TaskContext extends RunContext {
 
 /** The function that runs tasks of one kind. Its result is the task's output. */
 export type TaskHandler<In, Out> = (input: In, ctx: TaskContext) => Out | Promise<Out>
-
-/**
- * How tasks behave. What `enqueue` or `execute` says comes before what the definition says, and that before what the
- * executor says.
- */
-export interface TaskPolicy {
-  /**
-   * The queue: the unit that is paused, and within which a `key` is unique.
-   * @default 'default'
-   */
-  readonly queue?: string | undefined
-  /**
-   * Larger runs first, as in p-queue; ties run in the order of arrival. A whole number of 32 bits.
-   * @default 0
-   */
-  readonly priority?: number | undefined
-  /**
-   * For one attempt, from its start. The attempt ends as `ERR_TASK_TIMEOUT` on time even if the handler never
-   * settles; what the handler does later is ignored. At least 1 ms. Default: no limit.
-   */
-  readonly timeout?: Duration | undefined
-  /** What follows a failure. Default: no retry. */
-  readonly retry?: RetryPolicy | RetryOptions | undefined
-}
 
 /** A kind of task. */
 export interface TaskDefinition<Name extends string = string, In = any, Out = any> extends TaskPolicy {

@@ -17,7 +17,7 @@ const { RetryPolicy } = require('../lib/retry.js')
 const { DEFAULTS, closeOptions, enqueueOptions, executorOptions, resultOptions, runOptions, taskFilter } =
   options
 
-const types = ['index', 'lib/options', 'lib/retry', 'lib/errors', 'lib/scheduler']
+const types = ['index', 'lib/options', 'lib/retry', 'lib/errors', 'lib/scheduler', 'lib/schema']
   .map(name => readFileSync(new URL(`../${name}.d.ts`, import.meta.url), 'utf8'))
   .join('\n')
 

@@ -3,7 +3,7 @@
 
 // biome-ignore-all lint/suspicious/noExplicitAny: a handle of any output has to be a handle of each
 
-import type { AnyTask, Duration, TaskHandle, TaskPolicy, TaskState } from '../index.js'
+import type { AnyTask, Duration, TaskHandle, TaskState } from '../index.js'
 import type { LogRecord } from './metrics.js'
 import type { RetryOptions, RetryPolicy } from './retry.js'
 
@@ -21,6 +21,30 @@ export type Persistence =
   | `sqlite:${string}`
   | `redis://${string}`
   | `rediss://${string}`
+
+/**
+ * How tasks behave. What `enqueue` or `execute` says comes before what the definition says, and that before what the
+ * executor says.
+ */
+export interface TaskPolicy {
+  /**
+   * The queue: the unit that is paused, and within which a `key` is unique.
+   * @default 'default'
+   */
+  readonly queue?: string | undefined
+  /**
+   * Larger runs first, as in p-queue; ties run in the order of arrival. A whole number of 32 bits.
+   * @default 0
+   */
+  readonly priority?: number | undefined
+  /**
+   * For one attempt, from its start. The attempt ends as `ERR_TASK_TIMEOUT` on time even if the handler never
+   * settles; what the handler does later is ignored. At least 1 ms. Default: no limit.
+   */
+  readonly timeout?: Duration | undefined
+  /** What follows a failure. Default: no retry. */
+  readonly retry?: RetryPolicy | RetryOptions | undefined
+}
 
 /** How many tasks of one kind may run at once. Each from 1 to 1000000; default: no limit of its own. */
 export interface ConcurrencyLimits {
