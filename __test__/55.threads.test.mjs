@@ -103,6 +103,19 @@ test('a handler is told about its run, also of a task that was enqueued', () =>
     assert.deepEqual([here.attempt, here.name, here.metadata], [1, 'does', {}])
   }))
 
+test('a handler reads results, and writes progress and log lines', () =>
+  using({}, async executor => {
+    const first = await executor.enqueue(does, { does: 'double', value: 4 })
+    const second = await executor.enqueue(does, { does: 'report' }, { after: [first] })
+    assert.deepEqual(await second.result(), [8])
+    const lines = []
+    for await (const { message } of await second.logs()) lines.push(message)
+    assert.deepEqual(lines, ['half way'])
+    await fails(executor.execute(does, { does: 'step' }), /ctx\.step\(\) .*not there in a thread/, {
+      code: 'ERR_OPTION',
+    })
+  }))
+
 describe('what a handler throws', () => {
   test('an error keeps its class, code, message and stack', () =>
     using({}, async executor => {
