@@ -280,6 +280,23 @@ impl Totals {
     }
 }
 
+/// Adds a row, or what it has to the fixed row that looks the same: a kind may be called as those are.
+fn join(mut rows: Vec<Row>, row: Row) -> Vec<Row> {
+    let is_same = |known: &&mut Row| known.queue == row.queue && known.task == row.task;
+    match rows.iter_mut().take(2).find(is_same) {
+        None => rows.push(row),
+        Some(known) => {
+            known.totals.add(&row.totals);
+            for (sum, times) in [(&mut known.wait, row.wait), (&mut known.run, row.run)] {
+                if let Some(times) = times {
+                    sum.get_or_insert_default().add(&times);
+                }
+            }
+        }
+    }
+    rows
+}
+
 /// What is read under the core's lock; histograms are copied there and worked out later.
 pub(crate) struct Reads {
     rows: Vec<Row>,
@@ -355,7 +372,7 @@ impl Reads {
             .enumerate()
             .filter(|(at, row)| !is_fixed(*at) || row.totals != Totals::default() || row.run.is_some())
             .map(|(_, row)| row)
-            .collect();
+            .fold(Vec::new(), join);
         for row in &rows {
             metrics.totals.add(&row.totals);
             let (totals, wait, run) = kinds.entry(row.task.clone()).or_default();

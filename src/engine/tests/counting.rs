@@ -143,3 +143,21 @@ fn the_text_names_kinds_and_queues_and_escapes_them() {
     }
     assert!(!text.contains("secret") && !text.contains(start.spec.id.as_str()));
 }
+
+#[test]
+fn a_kind_that_is_called_as_a_fixed_row_makes_no_second_one() {
+    let mut core = core(4);
+    let kind = core.add_kind(Kind::new("(closure)"));
+    core.tally.enable();
+    core.host_turned(5);
+    core.submit(local(0));
+    core.submit(Submission { kind: Some(kind), ..local(1) });
+    core.poll(6);
+    core.done(0, Done::Ok, 7);
+    core.done(1, Done::Ok, 8);
+    let metrics = read(&mut core, 9);
+    let kind = &metrics.per_task["(closure)"];
+    assert_eq!((kind.totals.completed, kind.duration.count, kind.wait_time.count), (2, 2, 2));
+    let text = metrics.to_text();
+    assert_eq!(text.matches("task_completed_total{").count(), 1, "{text}");
+}
