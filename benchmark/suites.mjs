@@ -2,6 +2,7 @@
 export const suites = {
   memory: ['trivial', 'timeout', 'backlog', 'priority', 'enqueue', 'loop', 'require'],
   metrics: ['metrics'],
+  flows: ['flows', 'flows-redis'],
   sqlite: ['sqlite-throughput', 'sqlite-ack', 'sqlite-backlog', 'sqlite-processes'],
   redis: ['redis-throughput', 'redis-enqueue', 'redis-latency', 'redis-processes'],
 }
