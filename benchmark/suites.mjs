@@ -3,6 +3,7 @@ export const suites = {
   memory: ['trivial', 'timeout', 'backlog', 'priority', 'enqueue', 'loop', 'require'],
   metrics: ['metrics'],
   cpu: ['cpu-tasks'],
+  flows: ['flows', 'flows-redis'],
   sqlite: ['sqlite-throughput', 'sqlite-ack', 'sqlite-backlog', 'sqlite-processes'],
   cron: ['cron', 'cron-schedules'],
   redis: ['redis-throughput', 'redis-enqueue', 'redis-latency', 'redis-processes'],

@@ -36,8 +36,13 @@ async function startRedis(program) {
   ]
   const child = spawn(program, args.map(String), { stdio: ['ignore', 'pipe', 'ignore'] })
   process.once('exit', () => child.kill('SIGKILL'))
-  for await (const text of child.stdout) if (text.toString().includes('Ready to accept')) break
-  child.stdout.destroy()
+  let isUp = false
+  for await (const text of child.stdout) {
+    isUp = text.toString().includes('Ready to accept')
+    if (isUp) break
+  }
+  // Another test may have taken the port since it was looked for.
+  if (!isUp) return startRedis(program)
   child.unref()
   return `redis://127.0.0.1:${port}`
 }

@@ -47,6 +47,42 @@ export function next(cron, timeZone, runs, from) {
   return TaskScheduler.preview({ cron, timeZone }, runs, from)
 }
 
+/** Workflows: a shape says who waits for whom. What has completed is kept until all has. */
+export async function openFlows({ place, concurrency, work }) {
+  const { TaskExecutor, defineTask } = require('../../index.js')
+  const task = defineTask({ name: 'benchmark.node', handler: work })
+  const persistence = place === 'memory' || /^rediss?:/.test(place) ? place : `sqlite:${place}`
+  const durability = 'relaxed'
+  const executor = new TaskExecutor({ persistence, durability, concurrency, retention: { completed: {} } })
+  // What is enqueued in memory would begin at once, and elsewhere not before `start`.
+  await executor.pause()
+  return {
+    addFlat: count =>
+      executor.enqueueMany(
+        task,
+        Array.from({ length: count }, (_, id) => ({ id })),
+      ),
+    addFlow: ({ count, parents }) =>
+      executor.enqueueFlow(
+        Array.from({ length: count }, (_, id) => ({
+          ref: String(id),
+          task,
+          input: { id },
+          after: parents(id).map(String),
+        })),
+      ),
+    async start() {
+      await executor.start()
+      await executor.resume()
+    },
+    async isDone() {
+      const { scheduled, waiting, blocked, running } = await executor.counts()
+      return scheduled + waiting + blocked + running === 0
+    },
+    close: () => executor.close(),
+  }
+}
+
 /** Not public: times the shim from the first turn until the loop is let go. To be called before `create`. */
 export function probe() {
   const { enable, maxTurn } = require('../../lib/probe.js')

@@ -186,6 +186,10 @@ impl Ledger<'_> {
 
     /// Tells one dependent that a blocker of its wait has ended.
     fn tell(&mut self, serial: i64, wait_no: i64, goes_on: bool, ended: &mut Vec<TaskId>) -> Result<()> {
+        // A record of a wide fan-in is long: reading it for each of its blockers would take their square.
+        if goes_on && self.sql.tell_blocked.execute([serial, wait_no])? > 0 {
+            return Ok(());
+        }
         let waits = |task: &Task| task.wait_no == wait_no && task.status.state == State::Waiting;
         let Some(mut task) = self.at(serial)?.filter(waits) else { return Ok(()) };
         self.unplace(&mut task)?;

@@ -119,6 +119,9 @@ statements! {
     add_edge: "INSERT INTO edge VALUES (?1, ?2, ?3, ?4)",
     edges: "SELECT wait_no, dependent, on_failure FROM edge WHERE blocker = ?1 AND wait_no <= ?2 ORDER BY wait_no LIMIT ?3",
     drop_edges: "DELETE FROM edge WHERE blocker = ?1 AND wait_no <= ?2",
+    // One blocker less, and not the last one: nothing else of the task has to be looked at.
+    tell_blocked: "UPDATE status SET blockers = blockers - 1
+        WHERE serial = ?1 AND wait_no = ?2 AND state = 0 AND blockers > 1",
     add_cascade: "INSERT INTO cascade (blocker, upto, completed) VALUES (?1, ?2, ?3)",
     first_cascade: "SELECT no, blocker, upto, completed FROM cascade ORDER BY no LIMIT 1",
     drop_cascade: "DELETE FROM cascade WHERE no = ?1",
