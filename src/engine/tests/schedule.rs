@@ -253,9 +253,9 @@ fn what_cannot_be_read_or_made_holds_up_no_other() {
             engine.shared.scheduled.notify_one();
             bench.wait_for("k", &(1..=hour).chain(2..=2).collect::<Vec<_>>()).await;
             settle_down(&engine).await;
+            let cell = bench.store.read(key("schedule/k")).await.unwrap().unwrap();
+            assert_eq!(cell.due_at, Some(BEGIN + (hour + 1) * HOUR), "it has gone on");
         }
-        let due = bench.store.due(9).await.unwrap();
-        assert!(due.cells.is_empty() && due.next_at.is_some());
         engine.close(0).await;
     });
 }
