@@ -9,6 +9,8 @@
 
 import { EventEmitter } from 'node:events'
 import type { TaskError, TaskErrorCode } from './lib/errors.js'
+import type { FlowInfo, FlowOptions, FlowTask, LogLevel, LogLine, TaskFlow } from './lib/flow.js'
+import type { Examination, Metrics } from './lib/metrics.js'
 import type {
   CloseOptions,
   ConcurrencyLimits,
@@ -23,6 +25,8 @@ import type { RetryOptions, RetryPolicy } from './lib/retry.js'
 import type { ScheduleOptions, ScheduleSlot } from './lib/scheduler.js'
 
 export { TaskError, type TaskErrorCode, type TaskErrorOptions } from './lib/errors.js'
+export type * from './lib/flow.js'
+export type * from './lib/metrics.js'
 export type * from './lib/options.js'
 export { type RetryOptions, RetryPolicy } from './lib/retry.js'
 export {
@@ -99,6 +103,38 @@ export interface TaskContext extends RunContext {
   /** Of a run that a schedule has started: which slot, and how late it is. */
   readonly schedule?: ScheduleSlot | undefined
   /**
+   * The outputs of the tasks of `after`, in that order; null for one that did not complete (`onBlockerFailure`:
+   * `'run'`). Rejects with `ERR_TASK_NOT_FOUND` where one is no longer kept: see `retention`.
+   */
+  results(): Promise<unknown[]>
+  /**
+   * Runs `run` once for all runs of this task: its result is kept in the store under `key`, and the next run gets that.
+   * Both are what JSON makes of it. The steps of a task that has completed are forgotten when it is run again.
+   * At most 1000 steps a task and 256 KiB of JSON a step (`ERR_PAYLOAD_SIZE`). Rejects with what `run` throws, with
+   * `ERR_OPTION` where a key comes twice in one run, or with `ERR_TASK_LOST` where this run has lost its task.
+   */
+  step<Result>(key: string, run: () => Result): Promise<Awaited<Result>>
+  /**
+   * Enqueues a task in the same atomic step in which this run succeeds; it is dropped where the run fails. Gives its
+   * id. It is part of the same flow. An `id` that exists finds its task, a key that is held its holder; a task of
+   * `after` that does not exist is not waited for. At most 10000 a run. Throws as `enqueue` rejects; where a schema
+   * takes time, the run fails with `ERR_TASK_INPUT`.
+   */
+  spawn<T extends AnyTask>(task: T, ...args: Args<InputOf<T>, EnqueueOptions>): string
+  /** The same by the name of a kind. */
+  spawn(name: string, input?: unknown, options?: EnqueueOptions): string
+  /**
+   * Says how far this run has come, for `TaskHandle#progress` and `TaskInfo`: a number or anything JSON can carry, up
+   * to 16 KiB. The store hears of it ten times a second at most, and of the last value in any case. Of a definition
+   * that is executed without a store nobody can read it.
+   */
+  progress(value: Json): void
+  /**
+   * Writes a line for `TaskHandle#logs`. A message of more than 4096 characters is cut; fields are an object of up to
+   * 16 KiB of JSON. The newest 1000 lines of a task are kept, and go when it goes.
+   */
+  log(message: string, fields?: Readonly<Record<string, Json>>, level?: LogLevel): void
+  /**
    * Ends this run, gives its slot back and comes again after `delay`. Costs no attempt. It throws, so that nothing
    * after it is run; do not catch what it throws.
    */
@@ -149,6 +185,16 @@ export interface TaskDefinition<Name extends string = string, In = any, Out = an
   readonly schedule?: string | ScheduleOptions | undefined
   /** Who runs it. Without one, tasks of this kind can be enqueued here, and wait for an executor that has it. */
   readonly handler?: TaskHandler<In, Out> | undefined
+  /**
+   * Where the handler runs: `'inline'` in the event loop of this executor, `'thread'` in one of its worker threads (see
+   * `threads` of the executor), which is for work that would block the loop. A handler in a thread that does not end
+   * when its attempt is over is ended with its thread. Its input and output cross by the structured clone;
+   * `ctx.step()` and `ctx.spawn()` are not there.
+   * @default 'inline'
+   */
+  readonly isolation?: 'inline' | 'thread' | undefined
+  /** The module whose default export is the handler in a thread: a file: URL or an absolute path. */
+  readonly module?: URL | string | undefined
 }
 
 /**
@@ -187,7 +233,10 @@ export interface TaskHandle<Out = unknown> {
    * ended or `cancelGrace` is over. False where it had ended. The reason is a name; it is told to the handler.
    */
   cancel(reason?: string): Promise<boolean>
-  /** Runs an ended task again, with all its attempts. False where it has not ended, or another one has its key. */
+  /**
+   * Runs an ended task again, with all its attempts, and after it the tasks of its flow that were cancelled because of
+   * it alone. False where it has not ended, or another one has its key.
+   */
   retry(): Promise<boolean>
   /** Starts a delayed task now. False where it was not delayed. */
   promote(): Promise<boolean>
@@ -198,6 +247,13 @@ export interface TaskHandle<Out = unknown> {
    * of its start: at most what 100 ms of its pace need.
    */
   setPriority(priority: number): Promise<boolean>
+  /**
+   * What `ctx.progress` was called with: the newest value first of all, then others as they come, until the task has
+   * ended. Values that follow each other fast may be left out, the last one never. Rejects with `ERR_TASK_NOT_FOUND`.
+   */
+  progress(): AsyncIterableIterator<Json>
+  /** What `ctx.log` was called with in all its runs, oldest first. */
+  logs(): Promise<readonly LogLine[]>
 }
 
 /** An attempt that failed. */
@@ -260,6 +316,12 @@ export interface TaskInfo<Out = unknown> {
   readonly startedAt?: Date
   /** When it ended. */
   readonly finishedAt?: Date
+  /** What `ctx.progress` was last called with. */
+  readonly progress?: Json
+  /** The flow it is part of. */
+  readonly flow?: string
+  /** Ids of the tasks that it waits for or has waited for. */
+  readonly after?: readonly string[]
   /** The group it is in. */
   readonly group?: string
   /** What it was enqueued with. */
@@ -312,10 +374,17 @@ export interface TaskEvents {
   idle: []
   /** Something went wrong that no call can report. Without a listener it is dropped. */
   error: [error: Error]
-  /** The event loop was blocked; `blockedFor` in milliseconds, `task` where one is known to have done it. */
-  loopStalled: [event: { readonly blockedFor: number; readonly task?: TaskEvent }]
   /** The clock of the store was set by so many milliseconds, or this machine has slept; schedules go on by `catchUp`. */
   clockJump: [event: { readonly by: number }]
+  /**
+   * The event loop was blocked for `blockedFor` milliseconds while tasks ran: it was asked for a sign of life and gave
+   * none for half a second. `names` are the kinds of the tasks that may have done it, one where it is known: the last
+   * that began (`(closure)` for a closure), else up to 5 of those that ran. `task` where it is one of a queue. While it
+   * is blocked, the log says the same: see `logger` and `TASK_LOG`.
+   */
+  loopStalled: [
+    event: { readonly blockedFor: number; readonly names: readonly string[]; readonly task?: TaskEvent },
+  ]
 }
 
 /** The names of the events that are about one task. */
@@ -376,12 +445,21 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
     name: Name,
     ...args: EnqueueArgs<Named<Tasks, Name>>
   ): Promise<TaskHandle<OutputOf<Named<Tasks, Name>>>>
-  /** Puts a task in the queue for each input: all of them or none, in one step. */
+  /**
+   * Puts a task in the queue for each input: all of them or none, in one step. `options` are those of every task, or a
+   * function that gives those of each.
+   */
   enqueueMany<T extends AnyTask>(
     task: T,
     inputs: Iterable<InputOf<T>>,
-    options?: EnqueueOptions,
+    options?: EnqueueOptions | ((input: InputOf<T>, index: number) => EnqueueOptions | undefined),
   ): Promise<TaskHandle<OutputOf<T>>[]>
+  /**
+   * Puts a workflow in the queue: all of its tasks or none, in one step. Rejects as `enqueue` does, and with
+   * `ERR_OPTION` where a ref comes twice or is not there, or where tasks wait for each other in a circle, whose path
+   * it names.
+   */
+  enqueueFlow(tasks: readonly FlowTask[], options?: FlowOptions): Promise<TaskFlow>
 
   /** Adds kinds of task after construction. Throws `ERR_OPTION` where a name is taken by another definition. */
   register(...tasks: readonly AnyTask[]): void
@@ -412,6 +490,11 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
 
   /** How a task stands; undefined where there is none with this id, or no longer. */
   get(id: string): Promise<TaskInfo | undefined>
+  /**
+   * How a workflow stands; `id` is that of the flow, or of any task of it. Of a task that is part of no flow: the tasks
+   * that it waits or has waited for, at any remove, and itself. Rejects with `ERR_TASK_NOT_FOUND`.
+   */
+  getFlow(id: string): Promise<FlowInfo>
   /** Tasks, newest first, read page by page as the loop goes on. */
   list(filter?: TaskFilter): AsyncIterable<TaskInfo>
   /**
@@ -429,4 +512,19 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
   prune(filter: Omit<TaskFilter, 'limit' | 'cursor'>): Promise<number>
   /** The events about tasks from now on. A slow loop loses the oldest ones, never memory. */
   events(options?: ResultOptions): AsyncIterableIterator<AnyTaskEvent>
+
+  /**
+   * Measures times from now on, as the option `metrics` does from the start: waits, runs, commits, the delay of the
+   * event loop, which is asked for a sign of life ten times a second for it. There is no way back.
+   */
+  enableMetrics(): Promise<void>
+  /** The metrics now. Rejects with `ERR_STORE...` where the store does not tell how many tasks it has. */
+  getMetrics(): Promise<Metrics>
+  /**
+   * The metrics as text for Prometheus, format 0.0.4, to be served as `text/plain; version=0.0.4`. Where the store does
+   * not answer within 2 s, `task_store_up` is 0 and what only it knows is left out.
+   */
+  metricsText(): Promise<string>
+  /** Looks at the executor, its settings and its store. A store that does not answer is a finding, not an error. */
+  doctor(): Promise<Examination>
 }

@@ -57,7 +57,6 @@ test('what other versions may have is not accepted in silence', () => {
     rateLimit: {},
     circuitBreaker: {},
     namespace: 'a',
-    metrics: true,
   }
   for (const [name, value] of Object.entries(executor)) {
     assert.throws(() => executorOptions({ [name]: value }), refusal(`"${name}" is not an option`))

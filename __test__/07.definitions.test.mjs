@@ -19,6 +19,8 @@ test('a definition comes out with all its fields', () => {
     description: 'd',
     input,
     handler,
+    isolation: 'inline',
+    module: undefined,
     queue: 'q',
     priority: 1,
     timeout: '1s',
@@ -37,7 +39,12 @@ test('a definition comes out with all its fields', () => {
   assert.deepEqual(Object.keys(bare).sort(), Object.keys(full).sort())
   assert.deepEqual(
     { ...bare },
-    { ...Object.fromEntries(Object.keys(full).map(key => [key, undefined])), name: 'a', concurrency: none },
+    {
+      ...Object.fromEntries(Object.keys(full).map(key => [key, undefined])),
+      name: 'a',
+      isolation: 'inline',
+      concurrency: none,
+    },
   )
   assert.ok(Object.isFrozen(bare) && Object.isFrozen(bare.concurrency))
 })

@@ -53,6 +53,7 @@ const interfaces = {
   TaskDefinition: given => checkDefinition({ name: 'a', ...given }),
   ConcurrencyLimits: given => checkDefinition({ name: 'a', concurrency: given }),
   ExecutorOptions: executorOptions,
+  ThreadOptions: given => executorOptions({ threads: given }),
   QueueOptions: given => executorOptions({ queues: { a: given } }),
   RetentionLimits: given => executorOptions({ retention: { failed: given } }),
   RunOptions: runOptions,

@@ -15,7 +15,7 @@ SYSTEMS.push('darwin-x64', 'darwin-arm64', 'win32-x64-msvc', 'win32-arm64-msvc')
 const REINSTALL = 'remove node_modules and run npm install again on this system'
 
 function fail(message, cure, cause = undefined) {
-  return Object.assign(new Error(`${name} ${message}; ${cure}`, { cause }), { code: 'ERR_ADDON' })
+  return Object.assign(new Error(`${name} ${message}; ${cure}`, cause && { cause }), { code: 'ERR_ADDON' })
 }
 
 // The program that runs this tells which C library this is: the machine may well have both.

@@ -41,6 +41,7 @@ class RunContext {
   #reason
   #task
   #id
+  #listener
 
   /** `task`: whose id this is, where it has several runs. */
   constructor(stopped, slot, run, attempt, maxAttempts, task = undefined) {
@@ -79,6 +80,13 @@ class RunContext {
     if (context.#reason !== undefined) return
     context.#reason = reason
     context.#controller?.abort(reason)
+    context.#listener?.(reason)
+  }
+
+  /** Calls `listener` when the run `context` belongs to is stopped: without the signal, which costs more. */
+  static onAbort(context, listener) {
+    context.#listener = listener
+    if (context.#reason !== undefined) listener(context.#reason)
   }
 }
 
@@ -163,4 +171,4 @@ function closedError() {
   return new TaskError('the executor is closed', { code: 'ERR_EXECUTOR_CLOSED' })
 }
 
-module.exports = { RunContext, TaskContext, closedError, idAt, isSnooze, localId }
+module.exports = { RunContext, Snooze, TaskContext, closedError, idAt, isSnooze, localId }

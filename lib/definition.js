@@ -4,6 +4,9 @@
 // Invariants: a definition that `defineTask` returned is frozen and is checked once; what `checkDefinition` returns
 // is frozen and always has all its fields, undefined where nothing was said.
 
+const { isAbsolute } = require('node:path')
+const { pathToFileURL } = require('node:url')
+const { optionError } = require('./errors')
 const { checkName } = require('./names')
 const { scheduleOptions } = require('./options/schedule')
 const check = require('./options/check')
@@ -31,6 +34,8 @@ const DEFINITION = new Map([
   ['input', schema],
   ['concurrency', concurrency],
   ['handler', check.callable],
+  ['isolation', check.oneOf(['inline', 'thread'])],
+  ['module', moduleUrl],
   ['schedule', (value, option) => scheduleOptions(value, option, CALL)],
   ...POLICY,
 ])
@@ -53,6 +58,8 @@ const ABSENT = {
   description: undefined,
   input: undefined,
   handler: undefined,
+  isolation: 'inline',
+  module: undefined,
   queue: undefined,
   priority: undefined,
   timeout: undefined,
@@ -68,9 +75,38 @@ function schema(value, option) {
   throw check.refuse(option, 'a schema with a "~standard" property of version 1 (standardschema.dev)', value)
 }
 
+// Where relative paths would start is not for a library to guess.
+function moduleUrl(value, option) {
+  const allowed = 'a file: URL or an absolute path'
+  try {
+    if (typeof value === 'string' && isAbsolute(value)) return pathToFileURL(value).href
+    const url = typeof value === 'string' ? new URL(value) : value
+    if (url instanceof URL && url.protocol === 'file:') return url.href
+  } catch {}
+  throw check.refuse(option, allowed, value instanceof URL ? value.href : value)
+}
+
+function requireOneHandler({ handler, isolation, module }, path) {
+  if (isolation === 'thread') {
+    if (module === undefined) {
+      throw optionError(
+        `"${path}isolation" is "thread", so "${path}module" must name the module with the handler`,
+      )
+    }
+    if (handler !== undefined) {
+      throw optionError(
+        `"${path}handler" cannot be sent to a thread: "${path}module" names the module whose default export it is`,
+      )
+    }
+  } else if (module !== undefined) {
+    throw optionError(`"${path}module" is only for "${path}isolation": "thread"`)
+  }
+}
+
 function normalise(value, path = '') {
   const given = check.readOptions(value, DEFINITION, CALL, path)
   if (given.name === undefined) checkName(undefined, `${path}name`)
+  requireOneHandler(given, path)
   return Object.freeze({ ...ABSENT, ...given })
 }
 

@@ -15,9 +15,10 @@ const { TaskHandle } = require('./handle')
 const { checkDefinition } = require('./definition')
 const { checkName } = require('./names')
 const { serialize } = require('./payload')
+const { closeOnAbort, closuresOf, poolOf } = require('./parts')
 const options = require('./options')
 const { information } = require('./record')
-const { cost, examine } = require('./metrics')
+const { cost, examine, withKinds } = require('./metrics')
 const { Records } = require('./records')
 const { keepAlive } = require('./process')
 const { upsert } = require('./schedules')
@@ -47,6 +48,12 @@ class TaskExecutor extends EventEmitter {
   #closing
   #unheld = false
   #inner
+  #pool
+  #threads = () => {
+    const { threads, cancelGrace } = this.#options
+    this.#pool ??= poolOf(this, { ...threads, cancelGrace })
+    return this.#pool
+  }
   #records
 
   constructor(given = undefined) {
@@ -114,6 +121,7 @@ class TaskExecutor extends EventEmitter {
       kind: undefined,
       context: plainContext,
       tell,
+      pool: undefined,
     })
   }
 
@@ -159,7 +167,16 @@ class TaskExecutor extends EventEmitter {
       return value
     }
     const tell = this.#events.teller(kind.name, kind.queue)
-    return this.#lane.guarded(work, { priority, timeout, retry, signal, kind: kind.number, context, tell })
+    return this.#lane.guarded(work, {
+      priority,
+      timeout,
+      retry,
+      signal,
+      kind: kind.number,
+      context,
+      tell,
+      pool: kind.pool,
+    })
   }
 
   // A named task on a store is the store's: it goes on when this process does not.
@@ -284,10 +301,11 @@ class TaskExecutor extends EventEmitter {
     for (const [at, task] of tasks.entries()) {
       const definition = checkDefinition(task, `tasks[${at}]`)
       const known = this.#kinds.get(definition.name)
-      if (known?.handler !== undefined && known.handler !== definition.handler) {
+      const source = definition.module ?? definition.handler
+      if (known?.source !== undefined && known.source !== source) {
         throw optionError(`a task named ${describe(definition.name)} is registered already`)
       }
-      this.#byDefinition.set(task, this.#define(new Kind(definition, this.#options)))
+      this.#byDefinition.set(task, this.#define(new Kind(definition, this.#options, this.#threads)))
     }
   }
 
@@ -389,6 +407,7 @@ class TaskExecutor extends EventEmitter {
     stored.refuseAll()
     this.#events.end()
     native.free()
+    await this.#pool?.close()
     this.#hold(false)
   }
 
@@ -446,7 +465,7 @@ class TaskExecutor extends EventEmitter {
   }
 
   async getMetrics() {
-    return this.#ask({ op: 'metrics', ...cost() })
+    return withKinds(await this.#ask({ op: 'metrics', ...cost() }))
   }
 
   async metricsText() {
@@ -465,22 +484,6 @@ class TaskExecutor extends EventEmitter {
   #requireOpen() {
     if (this.#closing !== undefined) throw closedError()
   }
-}
-
-// A signal that outlives its executors must not keep them alive.
-function closeOnAbort(signal, weak) {
-  if (signal.aborted) weak.deref().close()
-  else signal.addEventListener('abort', () => weak.deref()?.close(), { once: true })
-}
-
-function closuresOf(tasks) {
-  if (typeof tasks?.[Symbol.iterator] !== 'function') {
-    throw optionError(`executeAll() takes an iterable of functions; got ${describe(tasks)}`)
-  }
-  const all = Array.from(tasks)
-  const at = all.findIndex(task => typeof task !== 'function')
-  if (at !== -1) throw optionError(`executeAll() takes functions; number ${at} is ${describe(all[at])}`)
-  return all
 }
 
 const NOTHING = Object.freeze({})

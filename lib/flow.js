@@ -140,8 +140,23 @@ class TaskFlow {
 
   async results(options = undefined) {
     const names = Object.keys(this.handles)
-    const outputs = await Promise.all(names.map(ref => this.handles[ref].result(options)))
-    return Object.fromEntries(names.map((ref, at) => [ref, outputs[at]]))
+    const outputs = Promise.all(names.map(ref => this.handles[ref].result(options)))
+    return outputs.then(
+      outputs => Object.fromEntries(names.map((ref, at) => [ref, outputs[at]])),
+      error => this.#rethrow(error),
+    )
+  }
+
+  // What was cancelled because of a failure may be heard of before it.
+  async #rethrow(error) {
+    if (error?.code === 'ERR_TASK_CANCELLED') {
+      const { tasks } = await this.status()
+      const failed = tasks.find(task => task.state === 'failed')
+      await Object.values(this.handles)
+        .find(handle => handle.id === failed?.id)
+        ?.result()
+    }
+    throw error
   }
 
   async settled(options = undefined) {

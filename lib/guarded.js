@@ -65,8 +65,14 @@ class Guarded {
       if (verdict === Ready.FAIL) this.tellFailed(false)
       if (verdict !== Ready.START) return this.refuse(verdict)
       const run = lane.runs[slot]
+      const { pool } = this.options
+      // It begins when a thread has room for it.
+      if (pool !== undefined) await pool.place()
       // Withdrawn since it was started: the answer to that comes through the gate.
-      if (this.settled || !lane.native.begin(slot, run)) continue
+      if (this.settled || !lane.native.begin(slot, run)) {
+        pool?.leave()
+        continue
+      }
       // The time of the attempt runs from here on, and the last turn knew nothing of it.
       if (this.options.timeout !== undefined && !lane.holds) lane.setHolds(true)
       this.attempt += 1

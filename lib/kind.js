@@ -9,10 +9,14 @@ const { withCarrier } = require('./tracing')
 const { TaskError, describe } = require('./errors')
 
 class Kind {
-  constructor(definition, defaults) {
-    const { name, handler, input, queue, priority, timeout, retry, concurrency, schedule } = definition
+  /** `threads`: gives the pool that runs handlers of modules. */
+  constructor(definition, defaults, threads) {
+    const { name, module, input, queue, priority, timeout, retry, concurrency, schedule } = definition
     this.name = name
-    this.handler = handler
+    this.pool = module === undefined ? undefined : threads()
+    this.handler = module === undefined ? definition.handler : this.inThread(module)
+    /** Who the handler is: two definitions of one name that have the same are one kind. */
+    this.source = module ?? this.handler
     this.input = input
     this.queue = queue ?? defaults.queue
     this.priority = priority ?? defaults.priority
@@ -22,6 +26,11 @@ class Kind {
     this.schedule = schedule
     this.resource = new AsyncResource('TaskHandler')
     this.number = -1
+  }
+
+  inThread(module) {
+    const { pool } = this
+    return (input, context) => pool.run(module, input, context)
   }
 
   /** What the engine is told. */

@@ -10,6 +10,43 @@ function cost() {
   return { cpuSeconds: (user + system) / 1e6, rssBytes: process.memoryUsage.rss() }
 }
 
+const TOTALS = ['enqueued', 'completed', 'failed', 'retried', 'cancelled', 'lost', 'abandoned', 'stale']
+const MICROS = 1e6
+// Of a kind: its name, its counters, and the count and seven times of each of two histograms.
+const KIND = 1 + TOTALS.length + 2 * 8
+
+/** The metrics of the engine, whose kinds come as bare numbers: see `src/binding/metrics.rs`. */
+function withKinds({ kinds, ...metrics }) {
+  const perTask = {}
+  for (let at = 0; at < kinds.length; at += KIND) {
+    const kind = {}
+    for (const [n, name] of TOTALS.entries()) kind[name] = kinds[at + 1 + n]
+    kind.duration = histogram(kinds, at + 1 + TOTALS.length)
+    kind.waitTime = histogram(kinds, at + 1 + TOTALS.length + 8)
+    // A kind may be called `__proto__`.
+    Object.defineProperty(perTask, kinds[at], { value: kind, ...PLAIN })
+  }
+  return { ...metrics, perTask }
+}
+
+const PLAIN = { configurable: true, enumerable: true, writable: true }
+
+function histogram(kinds, at) {
+  const count = kinds[at]
+  const sum = kinds[at + 1] / MICROS
+  return {
+    count,
+    sum,
+    min: kinds[at + 2] / MICROS,
+    max: kinds[at + 3] / MICROS,
+    mean: count === 0 ? 0 : sum / count,
+    p50: kinds[at + 4] / MICROS,
+    p90: kinds[at + 5] / MICROS,
+    p99: kinds[at + 6] / MICROS,
+    p999: kinds[at + 7] / MICROS,
+  }
+}
+
 /** The findings of the engine with those of this side: no address and no option that could hold a secret. */
 function examine(options, { warnings, ...found }) {
   const { persistence, durability } = options
@@ -43,4 +80,4 @@ function* settings({ concurrency, maxPayload, retention, cancelGrace, gracePerio
   }
 }
 
-module.exports = { cost, examine }
+module.exports = { cost, examine, withKinds }

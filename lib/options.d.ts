@@ -4,6 +4,7 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: a handle of any output has to be a handle of each
 
 import type { AnyTask, Duration, TaskHandle, TaskPolicy, TaskState } from '../index.js'
+import type { LogRecord } from './metrics.js'
 import type { RetryOptions, RetryPolicy } from './retry.js'
 
 /**
@@ -57,6 +58,13 @@ export interface ExecutorOptions<Tasks extends readonly AnyTask[] = readonly Any
    * @default 'memory'
    */
   readonly persistence?: Persistence | undefined
+  /**
+   * Separates the users of one Redis server: executors meet only in the same namespace. 1 to 128 bytes of UTF-8 without
+   * control characters. In a cluster a namespace is on one node, so work is spread by using several. Memory ignores it;
+   * with SQLite anything but the default is an `ERR_OPTION`, since a file of its own is what separates its users.
+   * @default 'default'
+   */
+  readonly namespace?: string | undefined
   /**
    * What a power cut may take of a file: `'strict'` nothing that was acknowledged, `'relaxed'` the last half second.
    * The death of a process takes nothing in either case.
@@ -120,8 +128,43 @@ export interface ExecutorOptions<Tasks extends readonly AnyTask[] = readonly Any
   readonly retention?:
     | { readonly [State in 'completed' | 'failed' | 'cancelled']?: RetentionLimits | undefined }
     | undefined
+  /**
+   * The worker threads for definitions with `isolation: 'thread'`; a number is `count`. They are started when they are
+   * needed, and ended by `close()`.
+   * @default { count: availableParallelism() }
+   */
+  readonly threads?: number | ThreadOptions | undefined
+  /**
+   * Whether times are measured: see `enableMetrics`. Counters are always kept.
+   * @default false
+   */
+  readonly metrics?: boolean | undefined
+  /**
+   * Is told what the engine has to say, of this executor and of none in particular, when the event loop turns. The
+   * environment variable `TASK_LOG` (`error`, `warn`, `info`, `debug` or `trace`) has the same written to stderr,
+   * also while the loop is blocked.
+   */
+  readonly logger?: ((record: LogRecord) => void) | undefined
   /** Closes the executor when it aborts, as `close()` does. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** The worker threads of an executor. */
+export interface ThreadOptions {
+  /**
+   * How many there are at most, each with one task at a time. 1 to 1024.
+   * @default availableParallelism()
+   */
+  readonly count?: number | undefined
+  /** What one thread may use, as `resourceLimits` of Node's `Worker`; beyond it the attempt fails, and the thread ends. */
+  readonly resourceLimits?:
+    | {
+        readonly maxOldGenerationSizeMb?: number | undefined
+        readonly maxYoungGenerationSizeMb?: number | undefined
+        readonly codeRangeSizeMb?: number | undefined
+        readonly stackSizeMb?: number | undefined
+      }
+    | undefined
 }
 
 /** Options of `execute` and `executeAll`. */
@@ -218,6 +261,8 @@ export interface TaskFilter {
   readonly createdAfter?: Date | undefined
   /** In this group. */
   readonly group?: string | undefined
+  /** Part of this flow: the id of one. */
+  readonly flow?: string | undefined
   /** So many at most; only for `list`. Default: all. */
   readonly limit?: number | undefined
   /** Goes on after the task with this id, which has to be kept still; only for `list`. */

@@ -308,7 +308,14 @@ class Stored {
   async run(definition, starts, i, ids) {
     const slot = starts[i]
     const run = starts[i + 1]
-    if (!this.native.begin(slot, run)) return
+    const { pool } = definition
+    const wait = pool?.place()
+    // It begins when a thread has room for it.
+    if (wait !== undefined) await wait
+    if (!this.native.begin(slot, run)) {
+      pool?.leave()
+      return
+    }
     const attempt = starts[i + 3]
     const maxAttempts = starts[i + 4]
     const about = starts[i + 5]

@@ -61,6 +61,18 @@ function checkBinding() {
   return complain(stale.map(name => `${name} is not what the build generates; run: npm run build`))
 }
 
+/** The crate alone needs nothing of Node. */
+function checkCrates() {
+  const args = ['tree', '--locked', '--edges', 'normal,build', '--prefix', 'none']
+  return ['full', 'napi'].every(feature => {
+    const { ok, stdout } = runCommand('cargo', [...args, '--features', feature], { capture: true })
+    const found = stdout.split('\n').filter(line => line.startsWith('napi'))
+    // The second look shows that the first one could have found something.
+    if (feature === 'napi') return ok && found.length > 0
+    return ok && complain(found.map(line => `${line} is needed without the feature "napi"`))
+  })
+}
+
 const CHECKS = {
   rules: checkRules,
   'rust format': () => cargo('fmt', '--check'),
@@ -71,6 +83,7 @@ const CHECKS = {
   'clippy with napi': () =>
     cargo('clippy', '--locked', '--all-targets', '--features', 'napi', '--', '-D', 'warnings'),
   ...PUBLISHED,
+  crates: checkCrates,
   layers: () => cargo('test', '--locked', '--test', 'layers'),
   binding: checkBinding,
 }

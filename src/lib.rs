@@ -86,13 +86,15 @@ pub mod task;
 pub mod time;
 
 pub use api::{
-    Enqueue, ExecutorBuilder, ScheduleSlot, Task, TaskBuilder, TaskContext, TaskExecutor, TaskHandle,
-    TaskInfo, TaskKind, TaskOutput, handler,
+    Enqueue, ExecutorBuilder, Flow, FlowInfo, LogLine, ScheduleSlot, Task, TaskBuilder, TaskContext,
+    TaskExecutor, TaskFlow, TaskHandle, TaskInfo, TaskKind, TaskOutput, handler,
 };
 #[cfg(feature = "cron")]
 pub use api::{Schedule, ScheduleInfo, TaskScheduler};
+pub use engine::metrics::Metrics;
 #[cfg(feature = "cron")]
 pub use engine::schedule::Pause;
+pub use engine::{Event as TaskEvent, Examination, Level, What as TaskEventKind};
 pub use error::TaskError;
 pub use policy::RetryPolicy;
 #[cfg(feature = "cron")]

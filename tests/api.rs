@@ -17,8 +17,13 @@ mod timeout;
 
 #[path = "api/close.rs"]
 mod close;
+#[path = "api/flows.rs"]
+mod flows;
 #[path = "api/stored.rs"]
 mod stored;
+
+#[path = "api/observe.rs"]
+mod observe;
 
 #[cfg(feature = "sqlite")]
 #[path = "api/persistence.rs"]

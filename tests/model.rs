@@ -9,6 +9,8 @@ mod bench;
 mod claims;
 #[path = "model/nodes.rs"]
 mod nodes;
+#[path = "model/notes.rs"]
+mod notes;
 #[path = "model/operations.rs"]
 mod operations;
 #[path = "model/pushing.rs"]
@@ -24,7 +26,9 @@ use proptest::test_runner::FileFailurePersistence;
 use task::store::{
     Advance, Amend, Cell, Claims, Filter, NodeId, Push, Query, Swap, Target, Turn, pause_cell,
 };
-use task::task::{Claimed, Outcome, Record, Rules, Settlement, Spec, Standing, TaskId, settle};
+use task::task::{
+    Claimed, Note, NoteKind, Noted, Outcome, Record, Rules, Settlement, Spec, Standing, TaskId, settle,
+};
 use task::time::{Clock, ManualClock, Millis};
 
 use bench::{Bench, Open, now};
@@ -94,6 +98,7 @@ impl Pair {
                 expect("pruned too much", &gone, &Vec::new())
             }
             Operation::List { filter, limit } => self.list(filter, limit),
+            Operation::Note { run, off, note } => self.note(run, off, note),
         }
     }
 
@@ -200,6 +205,17 @@ impl Pair {
         self.advance(node, lost.collect(), Claims::default())
     }
 
+    /// A run notes something down, or one that was.
+    fn note(&mut self, run: u8, off: i8, note: Note) -> Verdict {
+        let tasks = &self.reference.tasks;
+        let started: Vec<usize> = (0..tasks.len()).filter(|at| tasks[*at].status.epoch > 0).collect();
+        let Some(&at) = started.get(usize::from(run) % started.len().max(1)) else { return Ok(()) };
+        let epoch = tasks[at].status.epoch.saturating_add_signed(off.into());
+        let noted = Noted { id: tasks[at].spec.id.clone(), epoch, note: note.clone() };
+        let said = now(self.bench.store().note(Arc::new([noted])));
+        expect("noted", &said, &vec![self.reference.note(at, epoch, &note)])
+    }
+
     fn list(&self, filter: Filter, limit: usize) -> Verdict {
         let (mut found, mut cursor) = (Vec::new(), None);
         loop {
@@ -222,6 +238,12 @@ impl Pair {
             let right = self.reference.at(&task_id(n)).map(|at| self.reference.tasks[at].record());
             let shown = |record: Option<Record>| format!("{:?}", record.map(as_it_is));
             expect("record", &shown(found), &shown(right))?;
+        }
+        for kind in [NoteKind::Steps, NoteKind::Progress, NoteKind::Lines] {
+            let found = now(self.bench.store().notes((0..10).map(task_id).collect(), kind));
+            let right = |n| self.reference.at(&task_id(n)).map(|at| self.reference.notes(at, kind));
+            let right: Vec<_> = (0..10).map(|n| right(n).unwrap_or_default()).collect();
+            expect("notes", &found, &right)?;
         }
         for queue in [None, Some("q".into())] {
             expect(

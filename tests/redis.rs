@@ -10,6 +10,8 @@ mod conformance;
 mod crew;
 #[path = "redis/engine.rs"]
 mod engine;
+#[path = "redis/failover.rs"]
+mod failover;
 #[path = "redis/faults.rs"]
 mod faults;
 #[path = "redis/line.rs"]

@@ -22,6 +22,7 @@ const DEFAULTS = Object.freeze({
   queue: 'default',
   priority: 0,
   persistence: 'memory',
+  namespace: 'default',
   durability: 'strict',
   lease: 30_000,
   concurrency: availableParallelism(),
@@ -31,6 +32,7 @@ const DEFAULTS = Object.freeze({
   maxAbandoned: concurrency => Math.max(16, 2 * concurrency),
   gracePeriod: 8_000,
   cancelGrace: 5_000,
+  threads: Object.freeze({ count: availableParallelism() }),
   metrics: false,
   retention: Object.freeze({ completed: NEWEST, failed: NEWEST, cancelled: NEWEST }),
 })
@@ -56,6 +58,7 @@ const names = check.listOf(checkName, 'names of queues', 0, 1_000)
 const EXECUTOR = new Map([
   ['tasks', check.listOf(checkDefinition, 'task definitions', 0, 10_000)],
   ['persistence', persistence],
+  ['namespace', checkName],
   ['durability', check.oneOf(['strict', 'relaxed'])],
   ['lease', check.duration(1_000)],
   ['concurrency', check.concurrency],
@@ -68,11 +71,37 @@ const EXECUTOR = new Map([
   ['gracePeriod', check.duration(0)],
   ['cancelGrace', check.duration(0)],
   ['retention', retention],
+  ['threads', threads],
   ['metrics', check.flag],
   ['logger', check.callable],
   ['signal', check.signal],
   ...POLICY,
 ])
+
+const megabytes = check.decimal(0.5, 1_048_576)
+const memory = check.nested(
+  new Map([
+    ['maxOldGenerationSizeMb', megabytes],
+    ['maxYoungGenerationSizeMb', megabytes],
+    ['codeRangeSizeMb', megabytes],
+    ['stackSizeMb', megabytes],
+  ]),
+)
+const threadOptions = check.nested(
+  new Map([
+    ['count', check.whole(1, 1_024)],
+    ['resourceLimits', memory],
+  ]),
+)
+
+// A number is their count.
+function threads(value, option, call) {
+  const given =
+    typeof value === 'number'
+      ? { count: check.whole(1, 1_024)(value, option) }
+      : threadOptions(value, option, call)
+  return { ...DEFAULTS.threads, ...given }
+}
 
 const STORES = '"memory", "sqlite", "sqlite:<path of a file>", "redis://<address>" or "rediss://<address>"'
 

@@ -70,6 +70,7 @@ pub(super) struct Run {
     /// Of a run that a schedule has started.
     pub schedule: Option<ScheduleSlot>,
     pub signal: Signal,
+    pub desk: super::desk::Desk,
 }
 
 pub(super) enum RunId {

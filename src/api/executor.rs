@@ -41,6 +41,16 @@ pub struct TaskExecutor {
     inner: Arc<Inner>,
 }
 
+/// A way back to an executor that does not keep it.
+#[derive(Clone, Default)]
+pub(super) struct Owner(std::sync::Weak<Inner>);
+
+impl Owner {
+    pub fn executor(&self) -> Option<TaskExecutor> {
+        self.0.upgrade().map(|inner| TaskExecutor { inner })
+    }
+}
+
 struct Inner {
     engine: Arc<Engine>,
     host: Arc<RustHost>,
@@ -97,7 +107,10 @@ impl TaskExecutor {
         let engine = Arc::new(Engine::new(config, store, settings.retention, host.clone()));
         host.serve(&engine);
         let (retry, started) = (settings.retry, AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { engine, host, timeout, retry, grace, own_store, started }) }
+        let executor =
+            Self { inner: Arc::new(Inner { engine, host, timeout, retry, grace, own_store, started }) };
+        executor.inner.host.owner.get_or_init(|| executor.owner());
+        executor
     }
 
     /// Runs a task here and now, when there is room for it, and gives what it returns. It is never stored.
@@ -184,6 +197,11 @@ impl TaskExecutor {
         Enqueue::new(self.clone(), kind.into(), input)
     }
 
+    /// A way back to it that does not keep it.
+    pub(super) fn owner(&self) -> Owner {
+        Owner(Arc::downgrade(&self.inner))
+    }
+
     /// A spec with the defaults of its kind, else of the executor.
     pub(super) fn spec(&self, name: Name, input: String) -> Spec {
         let kind = self.inner.host.kind(&name).unwrap_or_else(|| TaskKind::new(name.clone()));
@@ -214,11 +232,6 @@ impl TaskExecutor {
         Ok(())
     }
 
-    #[cfg(feature = "cron")]
-    pub(super) fn host(&self) -> &Arc<RustHost> {
-        &self.inner.host
-    }
-
     fn begin(&self) {
         if !self.inner.started.swap(true, Ordering::SeqCst) {
             self.inner.engine.start();
@@ -235,11 +248,16 @@ impl TaskExecutor {
         &self.inner.engine
     }
 
+    pub(super) fn host(&self) -> &Arc<RustHost> {
+        &self.inner.host
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.inner.engine.is_closing() && !self.inner.engine.is_closed()
+    }
+
     pub(super) fn check_open(&self) -> Result<(), TaskError> {
-        if self.inner.engine.is_closing() || self.inner.engine.is_closed() {
-            return Err(TaskError::Closed);
-        }
-        Ok(())
+        if self.is_open() { Ok(()) } else { Err(TaskError::Closed) }
     }
 
     /// What is known of an enqueued task; `None` if there is none with this id, or none any more.

@@ -214,6 +214,7 @@ impl Lane {
             heeds_stop: entry.task.work.habits.heeds_stop,
             schedule: None,
             signal: Signal::default(),
+            desk: super::desk::Desk::default(),
         });
         entry.run = Some(run.clone());
         deeds.push(Deed::Launch { run, work: entry.task.work.clone() });

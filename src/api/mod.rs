@@ -13,14 +13,18 @@ mod attempt;
 mod awaited;
 mod builder;
 mod context;
+mod desk;
 mod enqueue;
 mod executor;
 mod failure;
+mod flow;
 mod handle;
 pub mod handler;
 mod host;
 mod kind;
 mod lane;
+mod listeners;
+mod observe;
 mod output;
 #[cfg(feature = "cron")]
 mod schedule;
@@ -33,7 +37,8 @@ pub use builder::TaskBuilder;
 pub use context::{ScheduleSlot, TaskContext};
 pub use enqueue::Enqueue;
 pub use executor::TaskExecutor;
-pub use handle::{TaskHandle, TaskInfo};
+pub use flow::{Flow, FlowInfo, TaskFlow};
+pub use handle::{LogLine, TaskHandle, TaskInfo};
 pub use kind::TaskKind;
 pub use output::TaskOutput;
 #[cfg(feature = "cron")]

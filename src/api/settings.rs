@@ -42,6 +42,7 @@ pub struct ExecutorBuilder {
     cancel_grace: Duration,
     pub(super) store: Option<Arc<dyn Store>>,
     persistence: Option<String>,
+    namespace: Option<String>,
     relaxed: bool,
     lease: Duration,
     queues: Option<Vec<Name>>,
@@ -59,6 +60,7 @@ impl Default for ExecutorBuilder {
             cancel_grace: Duration::from_secs(5),
             store: None,
             persistence: None,
+            namespace: None,
             relaxed: false,
             lease: Duration::from_secs(30),
             queues: None,
@@ -124,6 +126,15 @@ impl ExecutorBuilder {
         self
     }
 
+    /// Separates the users of one Redis server: executors meet only in the same namespace. 1 to 128 bytes without
+    /// control characters. In a cluster a namespace is on one node, so work is spread by using several. Memory
+    /// ignores it; a file is refused, since its users are separated by having files of their own. Default:
+    /// `default`.
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.namespace = Some(name.into());
+        self
+    }
+
     /// How long this node may be silent before its tasks are given to others, at least 1 s. A process that has
     /// died on the same machine is noticed at once. Default: 30 s.
     pub fn lease(mut self, length: Duration) -> Self {
@@ -163,7 +174,8 @@ impl ExecutorBuilder {
             return Err(TaskError::option("store and persistence exclude each other; give one of them"));
         }
         let durability = if self.relaxed { Durability::Relaxed } else { Durability::Strict };
-        let options = open::Options { durability, lease: millis(self.lease) };
+        let namespace = self.namespace.clone().unwrap_or_else(|| open::NAMESPACE.into());
+        let options = open::Options { durability, lease: millis(self.lease), namespace };
         let store = open::open(&address, &options)?;
         if open::is_durable(&address) {
             (self.store, self.retention) = (Some(store), Retention::durable());

@@ -109,9 +109,10 @@ impl Log {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Of the innermost span that this thread is in.
-    fn node(&self) -> Option<Arc<str>> {
-        let span = ENTERED.with_borrow(|entered| entered.last().copied())?;
+    /// Of the span of this event, else of the innermost one that this thread is in.
+    fn node(&self, event: &Event<'_>) -> Option<Arc<str>> {
+        let entered = || ENTERED.with_borrow(|entered| entered.last().copied());
+        let span = event.parent().map(Id::into_u64).or_else(entered)?;
         self.spans().get(&span).map(|(node, _)| node.clone())
     }
 
@@ -153,7 +154,7 @@ impl Subscriber for Log {
         event.record(&mut fields);
         let at = fields.0.iter().position(|(name, _)| *name == "message");
         let message = at.map(|at| fields.0.remove(at).1).unwrap_or_default();
-        let node = self.node();
+        let node = self.node(event);
         if self.is_for_stderr(level) {
             let mut line = format!("{} {target}: {message}", level.as_str().to_lowercase());
             for (name, value) in &fields.0 {

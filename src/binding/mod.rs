@@ -18,6 +18,7 @@
 mod enqueue;
 mod log;
 mod mail;
+mod metrics;
 mod options;
 mod request;
 mod schedule;

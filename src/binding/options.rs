@@ -15,6 +15,7 @@ use crate::time::Millis;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Options {
     pub persistence: String,
+    namespace: String,
     durability: Durable,
     lease: Millis,
     concurrency: u32,
@@ -82,7 +83,8 @@ impl Options {
             Durable::Strict => Durability::Strict,
             Durable::Relaxed => Durability::Relaxed,
         };
-        open::open(&self.persistence, &open::Options { durability, lease: self.lease })
+        let namespace = self.namespace.clone();
+        open::open(&self.persistence, &open::Options { durability, lease: self.lease, namespace })
     }
 
     pub fn retention(&self) -> Retention {

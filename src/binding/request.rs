@@ -168,7 +168,7 @@ async fn answer(
         Request::Schedule { order } => carry_out(&engine, definitions, post, order).await,
         Request::Metrics(process) => {
             let metrics = engine.metrics(process.into()).await?;
-            Ok(serde_json::to_string(&metrics).expect("plain values under text keys").into())
+            Ok(super::metrics::to_json(metrics).into())
         }
         Request::MetricsText(process) => {
             let mut text = String::new();

@@ -100,6 +100,7 @@ impl Engine {
     /// Begins to claim stored tasks.
     pub fn start(&self) {
         self.core().start();
+        tracing::info!(target: "task::engine", parent: &self.shared.span, "it begins to take tasks from its store");
         self.shared.beat.notify_one();
         self.shared.scheduled.notify_one();
         self.nudge();
@@ -242,6 +243,7 @@ impl Engine {
             let now = self.now();
             self.core().close(now, grace);
         }
+        tracing::info!(target: "task::engine", parent: &self.shared.span, grace_ms = grace, "it closes");
         // Where there is nothing to wait for, what is refused and the end of the close are told together.
         if self.core().closing() != Closing::Done {
             self.shared.call_host();
@@ -262,6 +264,7 @@ impl Engine {
         let _ = tokio::time::timeout(end, quiet).await;
         let node = self.node();
         let _ = tokio::time::timeout(Duration::from_millis(100), self.shared.store.leave(node)).await;
+        tracing::info!(target: "task::engine", parent: &self.shared.span, "it has closed");
         self.stop();
     }
 

@@ -27,6 +27,23 @@ pub struct Event {
     pub at: Millis,
 }
 
+impl Event {
+    /// Id of the task.
+    pub fn id(&self) -> &str {
+        self.spec.id.as_str()
+    }
+
+    /// Its kind.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// The queue it is in.
+    pub fn queue(&self) -> &str {
+        &self.spec.queue
+    }
+}
+
 /// Kinds of event.
 #[derive(Clone, Debug)]
 pub enum What {

@@ -65,6 +65,8 @@ pub(super) struct Shared {
     pub gone: AtomicBool,
     pub left: Notify,
     pub started_at: Instant,
+    /// Whoever reads the log is told whose line it is.
+    pub span: tracing::Span,
 }
 
 /// Ended tasks after which retention is looked at, and that it forgets in one go.
@@ -77,7 +79,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     pub fn new(config: Config, store: Arc<dyn Store>, retention: Retention, host: Arc<dyn Host>) -> Self {
+        let span = tracing::error_span!(target: "task::engine", "engine", node = %config.node);
         Self {
+            span,
             core: Mutex::new(Core::new(config)),
             watch: Mutex::default(),
             store,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::memory::MemoryStore;
 use super::{Store, StoreError};
+use crate::task::check_name;
 use crate::time::Millis;
 
 /// What may stand where a store is named.
@@ -32,11 +33,16 @@ pub struct Options {
     pub durability: Durability,
     /// How long a node may stay silent before its tasks are given to others.
     pub lease: Millis,
+    /// Separates the users of one server.
+    pub namespace: String,
 }
+
+/// The namespace of whoever names none.
+pub const NAMESPACE: &str = "default";
 
 impl Default for Options {
     fn default() -> Self {
-        Self { durability: Durability::Strict, lease: 30_000 }
+        Self { durability: Durability::Strict, lease: 30_000, namespace: NAMESPACE.into() }
     }
 }
 
@@ -48,6 +54,16 @@ impl Default for Options {
 /// itself is the answer to its first call.
 pub fn open(address: &str, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
     let (scheme, rest) = address.split_once(':').unwrap_or((address, ""));
+    if let Err(error) = check_name(&options.namespace) {
+        return Err(StoreError::Address(format!("namespace {error}").into()));
+    }
+    if scheme == "sqlite" && options.namespace != NAMESPACE {
+        let what = format!(
+            "namespace is for Redis only: a file has one user; got {:?} with {address:?}, name another file",
+            options.namespace
+        );
+        return Err(StoreError::Address(what.into()));
+    }
     match scheme {
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryStore::new())),
         "sqlite" => sqlite(file(address, rest)?, options),
@@ -119,7 +135,8 @@ fn redis(url: String, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
     use super::lazy::Lazy;
     use super::redis::{RedisOptions, RedisStore};
     RedisStore::check(&url).map_err(|error| StoreError::Address(error.to_string().into()))?;
-    let options = RedisOptions { lease: options.lease, ..RedisOptions::default() };
+    let (lease, namespace) = (options.lease, options.namespace.clone());
+    let options = RedisOptions { lease, namespace, ..RedisOptions::default() };
     let opener = move || -> Answer<'static, Arc<dyn Store>> {
         let (url, options) = (url.clone(), options.clone());
         Box::pin(async move { Ok(Arc::new(RedisStore::connect(&url, options).await?) as Arc<dyn Store>) })
@@ -151,6 +168,23 @@ mod tests {
         assert!(refusal("sqlite::memory:").contains("called \"memory\""));
         assert!(refusal("sqlite:a\0b").contains("no file"));
         assert!(!refusal("redis://me:secret@host:not-a-port").contains("secret"));
+    }
+
+    #[test]
+    fn a_namespace_is_a_name_and_not_of_a_file() {
+        let named = |namespace: &str| Options { namespace: namespace.into(), ..Options::default() };
+        let refusal = |address, namespace| match open(address, &named(namespace)) {
+            Ok(_) => panic!("{address} has no namespace {namespace:?}"),
+            Err(error) => format!("{} {error}", error.code()),
+        };
+        assert!(refusal("memory", "").starts_with("ERR_OPTION namespace is empty"));
+        let text = refusal("sqlite:tasks.db", "mail");
+        assert!(
+            text.starts_with("ERR_OPTION namespace is for Redis only") && text.contains("mail"),
+            "{text}"
+        );
+        // In memory everybody is alone anyway.
+        assert!(open("memory", &named("mail")).is_ok());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "cron")]
+use task::TaskScheduler;
 use task::{RetryPolicy, Task, TaskExecutor};
 
 #[tokio::test]
@@ -80,5 +82,78 @@ async fn example_2_parallel_task_execution() -> Result<(), Box<dyn std::error::E
         assert_eq!(result.to_string(), format!("Result {i}"));
     }
 
+    Ok(())
+}
+
+#[cfg(feature = "cron")]
+#[tokio::test]
+async fn task_scheduling() -> Result<(), Box<dyn std::error::Error>> {
+    let scheduler = TaskScheduler::new();
+
+    let task = Task::builder()
+        .name("Scheduled Task")
+        .schedule("0 * * * *") // Every hour
+        .handler(async { "executed" })
+        .build();
+
+    let info = scheduler.schedule(task).await?;
+    assert_eq!(info.next_run.map(|at| seconds_of(at) % 3600), Some(0));
+    Ok(())
+}
+
+#[cfg(feature = "cron")]
+#[tokio::test]
+async fn example_3_scheduled_task() -> Result<(), Box<dyn std::error::Error>> {
+    let scheduler = TaskScheduler::new();
+
+    let task = Task::builder()
+        .name("Hourly Cleanup")
+        .schedule("0 * * * *") // Every hour
+        .handler(async {
+            // Cleanup logic here
+            Ok::<_, task::TaskError>("cleanup complete".into())
+        })
+        .build();
+
+    let info = scheduler.schedule(task).await?;
+    assert!(info.next_run.is_some());
+    Ok(())
+}
+
+#[cfg(feature = "cron")]
+fn seconds_of(at: std::time::SystemTime) -> u64 {
+    at.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn persistence() -> Result<(), Box<dyn std::error::Error>> {
+    // As written it names `tasks.db` in the working directory, and touches nothing before it is needed.
+    let executor = TaskExecutor::with_persistence("sqlite")?;
+    drop(executor);
+    assert!(!std::path::Path::new("tasks.db").exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn metrics() -> Result<(), Box<dyn std::error::Error>> {
+    let executor = TaskExecutor::new();
+    executor.enable_metrics().await?;
+
+    executor.execute(Task::builder().handler(async { 1 }).build()).await?;
+    let metrics = executor.get_metrics().await?;
+
+    assert_eq!(metrics.totals.completed, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_output_is_shown_as_text_and_read_as_a_value() -> Result<(), Box<dyn std::error::Error>> {
+    let executor = TaskExecutor::new();
+    let numbers = executor.execute(Task::builder().handler(async { vec![1, 2] }).build()).await?;
+    assert_eq!((numbers.to_string(), numbers.parse::<Vec<u8>>()?), ("[1,2]".into(), vec![1, 2]));
+    let text = executor.execute(Task::builder().handler(async { "plain" }).build()).await?;
+    assert_eq!((text.to_string(), text.parse::<String>()?), ("plain".into(), "plain".into()));
+    assert!(text.parse::<u8>().is_err());
     Ok(())
 }

@@ -50,7 +50,7 @@ impl Bench for Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let found = SERVER.command(&["KEYS", &format!("{{{}}}:*", self.name)]);
+        let found = SERVER.command(&["KEYS", &format!("{{task:{}}}:*", self.name)]);
         let keys: Vec<String> = redis::from_redis_value(found).expect("keys are texts");
         let keys = keys.iter().map(String::as_str);
         SERVER.command(&["UNLINK", "none"].into_iter().chain(keys).collect::<Vec<_>>());

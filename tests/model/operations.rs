@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use task::policy::RetryPolicy;
 use task::store::{Amend, Filter, Keep, LaneClaim, Rate, Retention};
-use task::task::{Blockers, Conflict, Key, Name, OnBlockerFailure, Outcome, Quiet, Spec, TaskId, View, When};
+use task::task::{
+    Blockers, Conflict, Key, Name, Note, OnBlockerFailure, Outcome, Quiet, Spec, TaskId, View, When,
+};
 use task::time::Millis;
 
 /// One thing that is done to both. Running tasks are picked by a number, modulo how many there are.
@@ -52,6 +54,12 @@ pub enum Operation {
         filter: Filter,
         limit: usize,
     },
+    /// A run is picked, and a number added to its epoch.
+    Note {
+        run: u8,
+        off: i8,
+        note: Note,
+    },
 }
 
 /// How a run ends, or how it pretends to.
@@ -90,6 +98,8 @@ fn operation() -> impl Strategy<Value = Operation> {
             Operation::Prune { limits: Retention { completed, failed, cancelled }, max }
         }),
         2 => (filter(), 1..5usize).prop_map(|(filter, limit)| Operation::List { filter, limit }),
+        2 => (any::<u8>(), prop_oneof![9 => Just(0i8), 1 => -2..3i8], note())
+            .prop_map(|(run, off, note)| Operation::Note { run, off, note }),
     ]
 }
 
@@ -103,8 +113,9 @@ fn spec() -> impl Strategy<Value = Spec> {
     let expires = prop::option::weighted(0.1, 0..200u64);
     let how = (-1..2i32, when, expires, 1..4u32, select(vec!["1", "2", "2", "2"]));
     let blockers = (prop::collection::vec(0..10u8, 1..3), any::<bool>());
-    let ties = (prop::option::weighted(0.3, key()), prop::option::weighted(0.3, blockers));
-    (what, how, ties).prop_map(|((id, name, queue, group), how, (key, blockers))| {
+    let flow = prop::option::weighted(0.4, name(&["f", "e"]));
+    let ties = (prop::option::weighted(0.3, key()), prop::option::weighted(0.3, blockers), flow);
+    (what, how, ties).prop_map(|((id, name, queue, group), how, (key, blockers, flow))| {
         let (priority, when, expires, attempts, input) = how;
         // An id that the engine has made comes again only with the same input.
         let minted = id >= 8;
@@ -122,6 +133,7 @@ fn spec() -> impl Strategy<Value = Spec> {
             when,
             key,
             blockers,
+            flow,
             expires_at: expires,
             retry: RetryPolicy::fixed(attempts, 20),
             ..Spec::new(name, input)
@@ -166,6 +178,15 @@ fn end() -> impl Strategy<Value = End> {
     })
 }
 
+fn note() -> impl Strategy<Value = Note> {
+    let step = |(key, value): (Name, &str)| Note::Step { key, value: value.into() };
+    prop_oneof![
+        (name(&["s", "t"]), select(vec!["1", "2"])).prop_map(step),
+        select(vec!["1", "2"]).prop_map(|value| Note::Progress(value.into())),
+        (0..3u32).prop_map(|no| Note::Line { no, text: format!("\"{no}\"").into() }),
+    ]
+}
+
 fn lanes() -> impl Strategy<Value = Vec<LaneClaim>> {
     let lane = |kind: &'static str| {
         // One setting for each key: with another one, whether a start was refused in between would matter.
@@ -197,12 +218,14 @@ fn filter() -> impl Strategy<Value = Filter> {
         prop::option::weighted(0.3, name(&["q", "r"])),
         prop::option::weighted(0.3, name(&["a", "b"])),
         prop::option::weighted(0.3, name(&["g", "h"])),
+        prop::option::weighted(0.2, name(&["f", "e"])),
     );
-    (views, names).prop_map(|(views, (queue, name, group))| Filter {
+    (views, names).prop_map(|(views, (queue, name, group, flow))| Filter {
         views,
         queue,
         name,
         group,
+        flow,
         ..Filter::default()
     })
 }

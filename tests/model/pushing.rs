@@ -6,6 +6,7 @@ use task::store::{Push, Pushed};
 use task::task::{Cause, Conflict, Name, OnBlockerFailure, Quiet, Spec, State, Status, TaskId, When};
 use task::time::Millis;
 
+use super::notes::Pad;
 use super::reference::{BLOCKED, Reference, SUPERSEDED, Task, key_of};
 
 impl Reference {
@@ -124,7 +125,17 @@ impl Reference {
         };
         let (uid, expires_at) = (self.draw(), spec.expires_at);
         let (waits_for, keyed_at, slid) = (Vec::new(), self.now, false);
-        self.tasks.push(Task { uid, spec, status, place: uid, waits_for, expires_at, keyed_at, slid });
+        self.tasks.push(Task {
+            uid,
+            spec,
+            status,
+            place: uid,
+            waits_for,
+            expires_at,
+            keyed_at,
+            slid,
+            pad: Pad::default(),
+        });
     }
 
     /// Ties new tasks to their blockers; those of the same push go by what they stand for.
@@ -217,6 +228,10 @@ impl Reference {
             let until = self.throttles.iter().find(same).map_or(0, |(.., until)| *until);
             self.throttles.retain(|(at, ..)| *at != key);
             self.throttles.push((key, id, until));
+        }
+        if self.tasks[at].status.state == State::Completed {
+            // What was memoised is for the runs up to a success.
+            self.tasks[at].pad.steps.clear();
         }
         let place = self.draw();
         let uid = self.draw();

@@ -11,6 +11,8 @@ use task::task::{
 };
 use task::time::Millis;
 
+use super::notes::Pad;
+
 pub const SUPERSEDED: &str = "another task has taken its key";
 pub const BLOCKED: &str = "a task that it waits for did not complete";
 
@@ -44,6 +46,7 @@ pub struct Task {
     pub keyed_at: Millis,
     /// A debounce has replaced its input.
     pub slid: bool,
+    pub pad: Pad,
 }
 
 impl Task {
@@ -227,5 +230,6 @@ impl Reference {
             && filter.queue.as_ref().is_none_or(|queue| spec.queue == *queue)
             && filter.name.as_ref().is_none_or(|name| spec.name == *name)
             && filter.group.as_ref().is_none_or(|group| spec.group.as_ref() == Some(group))
+            && filter.flow.as_ref().is_none_or(|flow| spec.flow.as_ref() == Some(flow))
     }
 }

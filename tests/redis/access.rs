@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use task::store::redis::{RedisOptions, RedisStore};
 use task::store::suite::all;
 use task::store::{Store, StoreError};
+use task::{TaskError, TaskExecutor};
 
 use crate::block_on;
 use crate::conformance::{LEASE, Namespace};
@@ -42,6 +43,30 @@ fn a_user_with_the_documented_rights_can_do_everything() {
             check.run(Box::new(Namespace::open(server, options, false).await)).await;
         }
     });
+    allow(server, "+select");
+    block_on(async {
+        // On the server's own clock, and as somebody who listens for hints.
+        let crew = Crew::with(&format!("{}?db=1", server.url), "node", user("secret")).await;
+        let (pushed, worked) = tokio::join!(crew.push_many(3), async {
+            crew.store.changed().await.expect("a hint comes");
+            crew.work_off().await.len()
+        });
+        assert_eq!((pushed.len(), worked), (3, 3));
+    });
+    assert_eq!(unneeded(server), [""; 0], "rights that are documented and not needed");
+}
+
+/// Documented rights to commands that nobody has called on this server.
+fn unneeded(server: &Server) -> Vec<&'static str> {
+    let redis::Value::BulkString(text) = server.command(&["INFO", "commandstats"]) else {
+        panic!("INFO is a text")
+    };
+    let text = String::from_utf8(text).expect("INFO is UTF-8");
+    let is_called = |right: &&str| {
+        let command = right.trim_start_matches('+');
+        !text.lines().any(|line| line.starts_with(&format!("cmdstat_{command}:")))
+    };
+    documented().into_iter().filter(|right| right.starts_with('+')).filter(is_called).collect()
 }
 
 fn cluster_node() -> Server {
@@ -59,6 +84,23 @@ fn until_whole(server: &Server) {
         assert!(began.elapsed() < std::time::Duration::from_secs(30), "{}", state());
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+}
+
+/// A task is enqueued and run by an executor in this namespace, and by no other.
+async fn runs_in(url: &str, namespace: &str) {
+    let executor = TaskExecutor::builder().persistence(url).namespace(namespace).build();
+    let executor = executor.expect("good settings");
+    let own = namespace.to_owned();
+    let who = move |asked: String| {
+        let answer = format!("{own} for {asked}");
+        async { Ok::<_, TaskError>(answer) }
+    };
+    executor.register("who", who).expect("a good name");
+    executor.start().await.expect("it starts");
+    let handle = executor.enqueue("who", namespace).await.expect("it is accepted");
+    let output: String = handle.result().await.expect("it completes").parse().expect("a text");
+    assert_eq!(output, format!("{namespace} for {namespace}"));
+    executor.close().await;
 }
 
 #[test]
@@ -80,7 +122,8 @@ fn namespaces_are_found_on_whatever_node_of_a_cluster_they_are() {
     block_on(async {
         let mut slots = [0; 3];
         for name in ["a", "b", "c", "d", "e", "f"] {
-            let redis::Value::Int(slot) = nodes[0].command(&["CLUSTER", "KEYSLOT", &format!("{{{name}}}")])
+            let redis::Value::Int(slot) =
+                nodes[0].command(&["CLUSTER", "KEYSLOT", &format!("{{task:{name}}}")])
             else {
                 panic!("a slot is a number")
             };
@@ -98,6 +141,13 @@ fn namespaces_are_found_on_whatever_node_of_a_cluster_they_are() {
             }
         }
         assert!(slots.iter().all(|slots| *slots > 0), "the names spread: {slots:?}");
+        for name in ["one", "two", "three", "four", "five", "six"] {
+            runs_in(&nodes[0].url, name).await;
+        }
+        for node in &nodes {
+            let redis::Value::Array(keys) = node.command(&["KEYS", "{task:*}:m"]) else { panic!("no keys") };
+            assert!(!keys.is_empty(), "nobody works on {}", node.url);
+        }
     });
 }
 
@@ -176,7 +226,7 @@ fn nobody_there_is_a_passing_error() {
 #[test]
 fn a_newer_layout_is_refused() {
     let server = Server::plain();
-    server.command(&["HSET", "{task}:m", "version", "2"]);
+    server.command(&["HSET", "{task:default}:m", "version", "2"]);
     block_on(async {
         let error = RedisStore::connect(&server.url, RedisOptions::default()).await.expect_err("it is newer");
         assert_eq!(error, StoreError::Version { found: 2, known: 1 });

@@ -24,7 +24,7 @@ async fn recovers(crew: &Crew) {
 }
 
 fn checks_out(server: &Server) {
-    verify(&mut server.connection(), "task").expect("no contradictions");
+    verify(&mut server.connection(), "default").expect("no contradictions");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_server_that_has_lost_everything_draws_no_epoch_twice_in_what_it_still_knows
         crew.push_many(2).await;
         let before = crew.claim(1).await[0].epoch;
         // Another server takes over, as its run id tells; what it knows of epochs may be out of date.
-        server.command(&["HSET", "{task}:m", "run", "another", "epoch", "1000"]);
+        server.command(&["HSET", "{task:default}:m", "run", "another", "epoch", "1000"]);
         server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
         recovers(&crew).await;
         let after = crew.claim(1).await[0].epoch;
@@ -97,6 +97,40 @@ fn where_memory_has_run_out_pushes_are_refused_and_ends_are_kept() {
         checks_out(&server);
         server.command(&["CONFIG", "SET", "maxmemory", "0"]);
         crew.push_many(1).await;
+        checks_out(&server);
+    });
+}
+
+#[test]
+fn memory_that_runs_out_under_load_stops_producers_only() {
+    let server = Server::plain();
+    server.command(&["CONFIG", "SET", "maxmemory", "6mb"]);
+    block_on(async {
+        let crew = Crew::join(&server.url, "node").await;
+        let (mut pushed, mut done, mut refused, mut runs) = (HashSet::new(), HashSet::new(), 0, Vec::new());
+        // Producers are faster than the worker until nothing more fits; then the worker alone goes on.
+        while refused < 20 {
+            let specs = (0..50).map(|n| Spec::new(KIND, format!("\"{n}{}\"", "x".repeat(500))));
+            let push: Arc<[Push]> = Arc::new([Push::of(specs)]);
+            match crew.store.push(push).await {
+                Ok(answers) => {
+                    let answer = answers.into_iter().next().unwrap().expect("nothing refuses it");
+                    pushed.extend(answer.into_iter().map(|one| one.id));
+                }
+                Err(StoreError::Full(_)) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+            let turn =
+                crew.try_step(runs.iter().map(success).collect(), 20).await.expect("ends are recorded");
+            assert!(turn.settled.iter().all(|one| *one == Settled::Applied(Cause::Complete)));
+            assert_eq!(turn.claimed.len(), 20, "and work goes on");
+            runs = turn.claimed.clone();
+            done.extend(runs.iter().map(|run| run.spec.id.clone()));
+        }
+        checks_out(&server);
+        crew.try_step(runs.iter().map(success).collect(), 0).await.expect("ends are recorded");
+        done.extend(crew.work_off().await);
+        assert_eq!(done, pushed, "all that was accepted, and nothing else");
         checks_out(&server);
     });
 }

@@ -37,7 +37,7 @@ fn cut_connections_and_lost_answers_lose_and_double_nothing() {
             assert_eq!(done, pushed, "cut after every {cuts_after} answers");
         }
         weather.cuts_after.store(0, Ordering::SeqCst);
-        verify(&mut server.connection(), "task").expect("no contradictions");
+        verify(&mut server.connection(), "default").expect("no contradictions");
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub struct Weather {
     pub cuts_after: AtomicU64,
     /// Answers come a byte or two at a time.
     pub splits: AtomicBool,
+    /// The port of the server that new connections lead to.
+    pub leads_to: AtomicU16,
     answers: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -36,14 +38,16 @@ impl Weather {
 pub fn start(to: u16) -> (u16, Arc<Weather>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
-    let weather = Arc::new(Weather::default());
+    let weather = Arc::new(Weather { leads_to: to.into(), ..Weather::default() });
     let sky = weather.clone();
     std::thread::spawn(move || {
         for client in listener.incoming().flatten() {
             if sky.refuses.load(Ordering::SeqCst) {
                 continue;
             }
-            let Ok(server) = TcpStream::connect(("127.0.0.1", to)) else { continue };
+            let Ok(server) = TcpStream::connect(("127.0.0.1", sky.leads_to.load(Ordering::SeqCst))) else {
+                continue;
+            };
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             sky.open.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
             let (from, into) = (client.try_clone().unwrap(), server.try_clone().unwrap());

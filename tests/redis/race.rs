@@ -53,7 +53,7 @@ fn no_task_is_run_twice_by_nodes_that_race() {
             Crew::join(&server.url, "judge").await.store.counts(None).await.expect("the server is up");
         assert_eq!(counts.unfinished(), 0);
     });
-    verify(&mut server.connection(), "task").expect("no contradictions");
+    verify(&mut server.connection(), "default").expect("no contradictions");
 }
 
 /// Three nodes of this process work off what they can get, and say what they have run.

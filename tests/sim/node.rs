@@ -6,13 +6,16 @@ use std::sync::Arc;
 use task::engine::{Closing, Config, Core, End, Kind, Start, Stop};
 use task::store::faulty::Faulty;
 use task::store::{Advance, NodeId, Store, Turn};
-use task::task::{Cause, Failure, Name, Outcome, Settlement, Spec, TaskId};
+use task::task::{
+    Blockers, Cause, Conflict, Failure, Key, Name, OnBlockerFailure, Outcome, Quiet, Settlement, Spec, TaskId,
+};
 use task::time::Millis;
 
 use crate::bench::wait;
 
 use super::dice::Dice;
 use super::truth::Truth;
+use super::world::QUEUES;
 
 const BEAT: Millis = 500;
 /// How long a handler may take that was asked to stop.
@@ -284,7 +287,7 @@ impl Node {
             if end.cause == Cause::Complete && !around.calm && around.dice.chance(10) {
                 *around.spawned += 1;
                 let id = TaskId::from(format!("spawned-{}", around.spawned).as_str());
-                end.spawn.push(Arc::new(Spec { id, ..Spec::new("plain", "null") }));
+                end.spawn.push(Arc::new(spawned(id, *around.spawned, &end.id, around.dice)));
             }
             end
         };
@@ -336,6 +339,22 @@ impl Node {
             handler.end_at.get_or_insert(at);
         }
     }
+}
+
+/// A task that a run spawns: it may have a key, and may wait for that very run and for what was spawned before.
+fn spawned(id: TaskId, number: u64, parent: &TaskId, dice: &mut Dice) -> Spec {
+    let key = dice.chance(30).then(|| Key {
+        text: dice.pick(&["one", "two"]).into(),
+        conflict: dice.pick(&[Conflict::Ignore, Conflict::Replace, Conflict::Refuse]),
+        quiet: Quiet::Off,
+    });
+    let before = TaskId::from(format!("spawned-{}", number - dice.within(0, 2)).as_str());
+    let blockers = dice.chance(30).then(|| Blockers {
+        ids: vec![parent.clone(), before],
+        on_failure: dice.pick(&[OnBlockerFailure::Cancel, OnBlockerFailure::Run]),
+    });
+    let queue = dice.pick(&QUEUES).into();
+    Spec { id, queue, key, blockers, ..Spec::new("plain", "null") }
 }
 
 impl Handler {

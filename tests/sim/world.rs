@@ -140,11 +140,11 @@ impl World {
             concurrency: if self.slow { 1 } else { dice.within(1, 6) as u32 },
             rules: Rules { max_losses: self.max_losses, seed: dice.roll() },
             max_abandoned: if some(dice, 30) { 2 } else { u32::MAX },
-            has_loop: false,
             stall_limit: STALL_LIMIT,
             give_back_after: 250,
             cancel_grace: CANCEL_GRACE,
             lease: LEASE,
+            has_loop: false,
             durable: false,
             queues,
         };

@@ -199,11 +199,11 @@ impl Tally {
 
     /// The host has come.
     pub fn host_turned(&mut self, now: Millis) {
-        if let Some(timing) = &mut self.timing
-            && let Some(called_at) = timing.called_at.take()
-        {
+        if let Some(timing) = &mut self.timing {
             let moment = timing.moment(now);
-            timing.loop_delay.record(moment.saturating_sub(called_at));
+            if let Some(called_at) = timing.called_at.take() {
+                timing.loop_delay.record(moment.saturating_sub(called_at));
+            }
         }
     }
 

@@ -64,9 +64,7 @@ pub(super) fn open(shared: &Arc<Shared>) {
 
 fn spawn(shared: &Arc<Shared>, room: impl Future<Output = ()> + Send + 'static) {
     let shared = shared.clone();
-    let node = shared.core().node().clone();
-    // Whoever reads the log is told whose line it is.
-    let span = tracing::error_span!(target: "task::engine", "engine", %node);
+    let span = shared.span.clone();
     let work = async move {
         tokio::select! {
             biased;

@@ -8,10 +8,11 @@ use redis::{Cmd, Value};
 use super::codec::{Decoder, FAR, attempt_text, cause_number, cause_of, check_name, meta, optional, text};
 use super::link::Link;
 use super::push::write_lanes;
+use super::runs::{Runs, SERIAL};
 use super::script::ADVANCE;
 use super::wire::{Items, Writer, corrupt, number};
 use crate::store::{Advance, Claims, Settled, StoreError, Turn, host};
-use crate::task::{Attempt, Cause, Name, Settlement, TaskId};
+use crate::task::{Attempt, Cause, Claimed, Name, Settlement, TaskId};
 use crate::time::Millis;
 
 /// What a call may take longer for each settlement and claim.
@@ -19,6 +20,7 @@ const EACH: Duration = Duration::from_micros(100);
 
 pub(super) async fn advance(
     link: &Arc<Link>,
+    runs: &Runs,
     step: &Advance,
     lease: Millis,
 ) -> Result<Arc<Turn>, StoreError> {
@@ -34,12 +36,14 @@ pub(super) async fn advance(
     write_lanes(&mut command, &lanes);
     command.arg(step.settlements.len());
     for settlement in &step.settlements {
-        write_settlement(&mut command, settlement, &lanes)?;
+        write_settlement(&mut command, settlement, runs, &lanes)?;
     }
     write_claims(&mut command, &step.claims);
     let size = step.settlements.len() + step.claims.max as usize;
     let answer = link.run(&ADVANCE, command, EACH * size.min(100_000) as u32).await?;
-    turn(answer).map(Arc::new)
+    let turn = turn(answer, runs)?;
+    runs.forget(&step.settlements);
+    Ok(Arc::new(turn))
 }
 
 fn spawn_lanes(settlements: &[Settlement]) -> Vec<(Name, Name)> {
@@ -53,11 +57,20 @@ fn spawn_lanes(settlements: &[Settlement]) -> Vec<(Name, Name)> {
     lanes
 }
 
-fn write_settlement(command: &mut Cmd, end: &Settlement, lanes: &[(Name, Name)]) -> Result<(), StoreError> {
+fn write_settlement(
+    command: &mut Cmd,
+    end: &Settlement,
+    runs: &Runs,
+    lanes: &[(Name, Name)],
+) -> Result<(), StoreError> {
     check_name(end.id.as_str())?;
     let mut epoch = Writer::default();
     epoch.number(7, end.epoch);
-    command.arg(end.id.as_str()).arg(epoch.0);
+    match runs.serial_of(&end.id, end.epoch) {
+        Some(serial) => command.arg(&serial),
+        None => command.arg(format!("\0{}", end.id)),
+    };
+    command.arg(epoch.0);
     let mut said = Writer::default();
     if let (Cause::Complete, Some(output), None, []) = (end.cause, &end.output, &end.attempt, &end.spawn[..])
     {
@@ -101,7 +114,7 @@ fn write_claims(command: &mut Cmd, claims: &Claims) {
     }
 }
 
-fn turn(answer: Value) -> Result<Turn, StoreError> {
+fn turn(answer: Value, runs: &Runs) -> Result<Turn, StoreError> {
     let mut answer = Items::of(answer)?;
     let now = answer.number()? as Millis;
     let settled = answer
@@ -119,9 +132,14 @@ fn turn(answer: Value) -> Result<Turn, StoreError> {
         *blockers.get_mut(at.wrapping_sub(1)).ok_or_else(|| corrupt("a list of nobody"))? =
             optional(lists.value()?)?;
     }
+    let serials = answer.bytes()?;
+    if serials.len() != SERIAL * raws.len() {
+        return Err(corrupt("claims without serials"));
+    }
     let mut decoder = Decoder::default();
     let claimed =
         blockers.iter().map(|blockers| decoder.claimed(&raws.bytes()?, &texts.bytes()?, blockers, now));
-    let claimed = claimed.collect::<Result<_, _>>()?;
+    let claimed: Vec<Claimed> = claimed.collect::<Result<_, _>>()?;
+    runs.note(&claimed, &serials);
     Ok(Turn { now, settled, claimed, ended, more, next_at })
 }

@@ -95,13 +95,16 @@ pub(super) fn meta(spec: &Spec, lane: usize) -> Result<Meta, StoreError> {
     check(spec)?;
     let mut head = Writer::default();
     let keyed = spec.key.is_some();
-    let flags = u64::from(spec.minted) | u64::from(keyed) << 1 | u64::from(spec.blockers.is_some()) << 2;
+    let (grouped, flows) = (spec.group.is_some(), spec.flow.is_some());
+    let flags = [spec.minted, keyed, spec.blockers.is_some(), grouped, spec.expires_at.is_some(), flows];
+    let flags = flags.iter().rev().fold(0, |flags, flag| flags << 1 | u64::from(*flag));
     let (kind, time) = match starts(spec) {
         When::Now => (0, 0),
         When::After(wait) => (1, wait),
         When::At(at) => (2, at),
     };
     head.number(1, flags).number(1, kind).number(6, time).number(2, lane as u64);
+    head.0.extend_from_slice(&spec.priority.to_be_bytes());
     if let Some(key) = &spec.key {
         let conflict = match key.conflict {
             Conflict::Ignore => 0,
@@ -125,10 +128,10 @@ pub(super) fn meta(spec: &Spec, lane: usize) -> Result<Meta, StoreError> {
     let mut tail = Writer(Vec::with_capacity(96));
     tail.number(6, 0).number(6, spec.expires_at.map_or(0, |at| at.max(1))).number(5, spec.input.len() as u64);
     tail.number(4, 0).number(4, 0).number(4, 0).0.extend_from_slice(&spec.priority.to_be_bytes());
-    tail.text(1, spec.id.as_str()).text(1, spec.group.as_deref().unwrap_or_default());
+    tail.text(1, spec.group.as_deref().unwrap_or_default()).text(1, spec.id.as_str());
     let key = spec.key.as_ref().map_or_else(Vec::new, |key| in_queue(&spec.queue, &key.text));
-    tail.number(2, key.len() as u64).0.extend_from_slice(&key);
     tail.text(1, spec.flow.as_deref().unwrap_or_default());
+    tail.number(2, key.len() as u64).0.extend_from_slice(&key);
     Ok(Meta { head: head.0, tail: tail.0 })
 }
 
@@ -322,18 +325,17 @@ fn packed(raw: &[u8]) -> Result<Packed<'_>, StoreError> {
     let state = *STATES.get(fields.number(1)? as usize).ok_or_else(|| corrupt("a state"))?;
     let cause = cause_of(fields.number(1)?)?;
     let superseded = fields.number(1)? & 1 == 1;
-    fields.take(4)?;
+    fields.take(8)?;
     let epoch = fields.number(7)?;
     let mut date = |size| fields.number(size).map(|at| Some(at).filter(|at| *at > 0));
     let (started_at, first_started_at) = (date(6)?, date(6)?);
     fields.take(14)?;
     let (created_at, run_at) = (fields.number(6)?, fields.number(6)?);
-    fields.take(4)?;
     let finished_at = Some(fields.number(6)?).filter(|at| *at > 0);
     fields.take(11)?;
     let (failures, losses, blockers) = (fields.short()?, fields.short()?, fields.short()?);
     let priority = fields.short()? as i32;
-    let id = fields.text(1)?;
+    let (_group, id) = (fields.text(1)?, fields.text(1)?);
     let status = Status {
         state,
         cause,

@@ -24,13 +24,14 @@
 //!   leaves out claims that the node has lost since.
 //!
 //! A user of the server needs these rights beside a password (a namespace of its own in place of the stars);
-//! with `+config|get` the store can also see for itself that nothing is evicted:
+//! with `+config|get` the store can also see for itself that nothing is evicted, and a database other than 0 needs
+//! `+select`:
 //!
 //! ```text
-//! ~{*}:* &{*}:* +evalsha +script|load +info +ping +subscribe +unsubscribe +publish +time
+//! ~{task:*}:* &{task:*}:* +evalsha +script|load +info +ping +subscribe +publish +time
 //! +get +set +unlink +exists +rename +hget +hset +hdel +hexists +hmget +hgetall +hlen +hincrby
 //! +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zremrangebyrank +zremrangebyscore +zcard +zscore
-//! +rpush +lpop +lindex +sadd +srem +smembers +sismember
+//! +rpush +lpop +lindex +llen +lrange +sadd +srem +smembers +sismember
 //! ```
 //!
 //! What does not: names and ids of more than 255 bytes are an error here. A page of a list may be short and
@@ -48,6 +49,7 @@ mod operating;
 mod options;
 mod push;
 mod reading;
+mod runs;
 mod script;
 mod wake;
 mod wire;
@@ -67,6 +69,7 @@ pub use options::RedisOptions;
 use link::Link;
 use operating::Round;
 use push::Pusher;
+use runs::Runs;
 use wake::Wake;
 
 /// Tasks on a Redis server, shared by all processes that use the same namespace.
@@ -77,6 +80,7 @@ pub struct RedisStore {
     pusher: Arc<Pusher>,
     wake: Arc<Wake>,
     round: Round,
+    runs: Runs,
     lease: Millis,
 }
 
@@ -110,7 +114,15 @@ impl RedisStore {
         data.open().await?;
         let wake = Arc::new(Wake::new(client, &prefix));
         let pusher = Pusher::new(data.clone(), wake.clone());
-        Ok(Self { data, beat, pusher, wake, round: Round::default(), lease: options.lease })
+        Ok(Self {
+            data,
+            beat,
+            pusher,
+            wake,
+            round: Round::default(),
+            runs: Runs::default(),
+            lease: options.lease,
+        })
     }
 }
 
@@ -127,7 +139,7 @@ impl Store for RedisStore {
 
     fn advance(&self, step: Arc<Advance>) -> Answer<'_, Arc<Turn>> {
         Box::pin(async move {
-            let turn = advance::advance(&self.data, &step, self.lease).await?;
+            let turn = advance::advance(&self.data, &self.runs, &step, self.lease).await?;
             if !turn.settled.is_empty() || !turn.ended.is_empty() {
                 self.wake.tell();
             }

@@ -6,6 +6,7 @@ use redis::io::tcp::TcpSettings;
 use redis::{ClientTlsConfig, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 
 use crate::store::StoreError;
+use crate::store::open::NAMESPACE;
 use crate::time::Millis;
 
 /// Options of `RedisStore::connect`.
@@ -31,7 +32,7 @@ pub struct RedisOptions {
 impl Default for RedisOptions {
     fn default() -> Self {
         Self {
-            namespace: "task".into(),
+            namespace: NAMESPACE.into(),
             lease: 30_000,
             timeout: 2000,
             username: None,
@@ -70,7 +71,7 @@ impl RedisOptions {
 
     /// What all keys begin with: the namespace, encoded so that two never meet, as the hash tag.
     pub(super) fn prefix(&self) -> String {
-        let mut prefix = String::from("{");
+        let mut prefix = String::from("{task:");
         for byte in self.namespace.bytes() {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => prefix.push(byte.into()),

@@ -1,13 +1,13 @@
 -- What becomes of pushed specs: a look at all of them first, then the tasks, in the order in which they came.
 --
--- A spec comes as three texts: its head (flags, the earliest start, the number of its lane in `wanted`, what
--- is said about its key and its blockers), the tail of the packed task, and the text that readers get, whose
+-- A spec comes as three texts: its head (flags, the earliest start, the number of its lane in `wanted`, its
+-- priority, what is said about its key and its blockers), the tail of the packed task, and the text that readers get, whose
 -- first four bytes say where its input begins.
-local MINTED, KEYED, WAITS = 1, 2, 4
+local MINTED, KEYED, WAITS, GROUPED, EXPIRES, FLOWS = 1, 2, 4, 8, 16, 32
 local IGNORE, REPLACE, REFUSE = 0, 1, 2
 local DEBOUNCE, THROTTLE = 1, 2
 local AT_ONCE, AFTER = 0, 1
-local HOW, TAIL = '>BBI6I2', '>I6I6I5I4I4I4i4Bc0Bc0I2c0Bc0'
+local HOW, TAIL = '>BBI6I2i4', '>I6I6I5I4I4I4i4Bc0Bc0Bc0I2c0'
 
 -- The lanes that specs name, by number: queue and name; `known` has those that were looked up.
 local wanted, known = {}, {}
@@ -37,7 +37,7 @@ end
 local function spec_of(head, tail, text)
   local s = { text = text, ids = {} }
   local at
-  s.flags, s.when, s.time, s.lane, at = unpacked(HOW, head)
+  s.flags, s.when, s.time, s.lane, s.priority, at = unpacked(HOW, head)
   s.minted = s.flags % 2 == MINTED
   if bit.band(s.flags, KEYED) ~= 0 then
     s.conflict, s.quiet, s.quiet_for, s.quiet_max, at = unpacked('>BBI6I6', head, at)
@@ -52,7 +52,7 @@ local function spec_of(head, tail, text)
   end
   s.waits = bit.band(s.flags, WAITS) ~= 0
   local _
-  _, s.expires, s.bytes, _, _, _, s.priority, s.id, s.group, s.key, s.flow = unpacked(TAIL, tail)
+  _, s.expires, s.bytes, _, _, _, _, s.group, s.id, s.flow, s.key = unpacked(TAIL, tail)
   return s
 end
 

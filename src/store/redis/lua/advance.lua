@@ -24,7 +24,7 @@ local function repeated()
       local found = fetch(K .. 't', serials)
       local still, raw_texts, lists = {}, {}, {}
       for n, raw in ipairs(found) do
-        if raw and byte(raw, 1) == RUNNING and unpacked('>I7', raw, 8) == kept[5] + n - 1 then
+        if raw and byte(raw, 1) == RUNNING and unpacked('>I7', raw, EPOCH_AT) == kept[5] + n - 1 then
           still[#still + 1], raw_texts[#raw_texts + 1] = serials[n], raw
           if bit.band(byte(raw, 3), AWAITS) ~= 0 then
             lists[#lists + 1] = #still
@@ -32,7 +32,7 @@ local function repeated()
           end
         end
       end
-      return { kept[2], kept[3], kept[6], kept[7], kept[8], raw_texts, fetch(K .. 'spec', still), lists }
+      return { kept[2], kept[3], kept[6], kept[7], kept[8], raw_texts, fetch(K .. 'spec', still), lists, table.concat(still) }
     end
   end
 end
@@ -51,58 +51,54 @@ for number = 1, tonumber(arg()) do
 end
 
 local function is_plain(raw)
-  return bit.band(byte(raw, 3), TAKEN + STOPS + AWAITED) == 0 and sub(raw, -2) == '\0\0'
+  local high, low = byte(raw, -2, -1)
+  return high == 0 and low == 0 and bit.band(byte(raw, 3), TAKEN + STOPS + AWAITED) == 0
 end
 
 -- Successes that nothing else hangs on: most ends.
-local plain = { tasks = {}, outputs = {}, files = {}, lanes = {}, owners = {}, heads = {}, bytes = 0, size = 0 }
-local plain_tasks, plain_outputs, plain_files = plain.tasks, plain.outputs, plain.files
-local hide, hidden = marker('v' .. RUNS, -1)
-local show, shown = marker('v' .. (COMPLETED + 3), 1)
+local plain = { tasks = {}, outputs = {}, runs = {}, heads = {}, sizes = {}, bytes = 0, size = 0 }
+local move, moved_all = marker({ ['v' .. RUNS] = -1, ['v' .. (COMPLETED + 3)] = 1 })
 
 -- `budgets` are the failures and losses as they stand in a packed task.
 local function complete_plain(serial, raw, output, budgets)
-  local flags, by, lane = byte(raw, 3), sub(raw, 4, 7), sub(raw, 53, 56)
+  local flags, run = byte(raw, 3), sub(raw, OWNER_AT, EPOCH_AT - 1)
   local bytes = unpacked('>I5', raw, 69) + #output
   local head = plain.heads[flags]
   if not head then
     head = pack('>BBBI4', COMPLETED, COMPLETE, bit.bor(flags, ANSWERED), 0)
     plain.heads[flags] = head
   end
+  local size = plain.sizes[bytes]
+  if not size then
+    size = NOW .. NEVER .. pack('>I5', bytes)
+    plain.sizes[bytes] = size
+  end
   local n = plain.size + 1
-  local new = head .. sub(raw, 8, 56) .. NOW .. NEVER .. pack('>I5', bytes) .. budgets .. sub(raw, 82)
+  local new = head .. sub(raw, LANE_AT, 56) .. size .. budgets .. sub(raw, 82)
   raws[serial] = new
   plain.size, plain.bytes = n, plain.bytes + bytes
-  plain_tasks[2 * n - 1], plain_tasks[2 * n] = serial, new
-  plain_outputs[2 * n - 1], plain_outputs[2 * n] = serial, output
-  plain_files[2 * n - 1], plain_files[2 * n] = in_row(count('end', 1)), serial
-  plain.lanes[lane] = (plain.lanes[lane] or 0) + 1
-  plain.owners[by] = (plain.owners[by] or 0) + 1
-  hide(serial)
-  show(serial)
-  local length = byte(raw, 90)
-  local group_length = byte(raw, 91 + length)
-  if group_length > 0 then
-    local kind = lane_of(unpacked('>I4', lane)).kind
-    add(sums.rg, kind .. ':' .. sub(raw, 92 + length, 91 + length + group_length), -1)
+  plain.tasks[2 * n - 1], plain.tasks[2 * n] = serial, new
+  plain.outputs[2 * n - 1], plain.outputs[2 * n] = serial, output
+  plain.runs[run] = (plain.runs[run] or 0) + 1
+  table.insert(filed[COMPLETED], serial)
+  move(serial)
+  if byte(raw, 90) > 0 then
+    local kind = lane_of(unpacked('>I4', raw, LANE_AT)).kind
+    add(sums.rg, kind .. ':' .. sub(raw, 91, 90 + byte(raw, 90)), -1)
   end
 end
 
 local function write_plain()
   each('HSET', K .. 't', plain.tasks)
   each('HSET', K .. 'out', plain.outputs)
-  each('ZADD', K .. 'e:2', plain.files)
-  for lane, size in pairs(plain.lanes) do
-    local number = unpacked('>I4', lane)
-    add(sums.n, number .. ':' .. RUNS, -size)
-    add(sums.n, number .. ':' .. (COMPLETED + 3), size)
-    add(sums.rk, lane_of(number).kind, -size)
+  for run, size in pairs(plain.runs) do
+    local by, lane = unpacked('>I4I4', run)
+    add(sums.n, lane .. ':' .. RUNS, -size)
+    add(sums.n, lane .. ':' .. (COMPLETED + 3), size)
+    add(sums.rk, lane_of(lane).kind, -size)
+    add(sums.rn, digits(by), -size)
   end
-  for by, size in pairs(plain.owners) do
-    add(sums.rn, digits(unpacked('>I4', by)), -size)
-  end
-  hidden()
-  shown()
+  moved_all()
   if plain.bytes > 0 then
     count('bytes:2', plain.bytes)
   end
@@ -162,11 +158,15 @@ local function read_settlement(said)
 end
 
 -- A settlement is its task, its epoch, packed, and what is said: of a success, which most are, only its
--- budgets and its output.
+-- budgets and its output. The task is a serial, or, after a zero, an id.
 local function settle_all(size)
-  local ids, epochs, said, outputs = {}, {}, {}, {}
+  local serials, epochs, said, outputs = {}, {}, {}, {}
+  local known = {}
   for n = 1, size do
-    ids[n], epochs[n] = ARGV[at + 1], ARGV[at + 2]
+    local task = ARGV[at + 1]
+    serials[n] = byte(task, 1) ~= 0 and task or find(sub(task, 2))
+    known[#known + 1] = serials[n] or nil
+    epochs[n] = ARGV[at + 2]
     local what = ARGV[at + 3]
     at = at + 3
     if #what == 8 then
@@ -176,11 +176,6 @@ local function settle_all(size)
       what = read_settlement(what)
     end
     said[n] = what
-  end
-  local serials = fetch(K .. 'ids', ids)
-  local known = {}
-  for n = 1, size do
-    known[#known + 1] = serials[n] or nil
   end
   local found = fetch(K .. 't', known)
   for n = 1, #known do
@@ -192,7 +187,7 @@ local function settle_all(size)
     local raw, output = serial and raws[serial], outputs[n]
     settled[n] = '\0'
     if output and raw and not tasks[serial] and is_plain(raw) then
-      if byte(raw, 1) == RUNNING and sub(raw, 8, 14) == epochs[n] then
+      if byte(raw, 1) == RUNNING and sub(raw, EPOCH_AT, 18) == epochs[n] then
         complete_plain(serial, raw, output, said[n])
         settled[n] = '\2'
       end
@@ -278,12 +273,14 @@ local function advance()
     end
   end
   more = more and 1 or 0
-  local kept = { turn_no, now, settled, table.concat(claimed.serials), claimed.first, ended, more, next_at }
+  local serials = table.concat(claimed.serials)
+  local kept = { turn_no, now, settled, serials, claimed.first, ended, more, next_at }
   call('SET', K .. 'last:' .. node, cmsgpack.pack(kept), 'PX', ARGV[7])
   if size > 0 or #ended > 0 then
     redis.pcall('PUBLISH', K .. 'wake', '')
   end
-  return { now, settled, ended, more, next_at, claimed.raws, fetch(K .. 'spec', claimed.serials), claimed.lists }
+  return { now, settled, ended, more, next_at, claimed.raws, fetch(K .. 'spec', claimed.serials), claimed.lists,
+    serials }
 end
 
 return advance()

@@ -38,6 +38,7 @@ end
 
 -- Lets an ended task wait again, with fresh budgets and no last moment.
 local function revive(t)
+  strike(t)
   unfile(t)
   -- What was memoised is for the runs up to a success.
   if t.state == COMPLETED then
@@ -82,6 +83,7 @@ function apply.remove(t)
   if t.state == WAITING then
     cancel(t, 'removed')
   end
+  strike(t)
   forget(t)
   return true
 end

@@ -40,6 +40,7 @@ local function stops_of(node)
       stops[#stops + 1] = { t.id, asked_to[at], reason }
     end
   end
+  table.sort(stops, function(a, b) return tonumber(a[2]) < tonumber(b[2]) end)
   return stops
 end
 

@@ -23,9 +23,9 @@ local SCHEDULED, READY, BLOCKED, RUNS = 1, 2, 3, 4
 -- for it, it waits for others, it stands among the timed, it has failed attempts, it has an output.
 local TAKEN, SLID, STOPS, AWAITED, AWAITS, TIMED, TRIED, ANSWERED = 1, 2, 4, 8, 16, 32, 64, 128
 
-local HEAD = '>BBBI4I7I6I6'
-local FORM = HEAD .. 'I7I7I6I6I4I6I6I5I4I4I4i4Bc0Bc0I2c0Bc0'
-local HEAD_SIZE = 26
+local FORM = '>BBBI4I4I7I6I6I7I7I6I6I6I6I5I4I4I4i4Bc0Bc0Bc0I2c0'
+-- All up to the lane, and all up to the place.
+local OWNER_AT, LANE_AT, EPOCH_AT, PLACE_AT = 4, 8, 12, 31
 local NEVER = '\0\0\0\0\0\0'
 local NOW = pack('>I6', now)
 
@@ -58,6 +58,9 @@ local function each(command, key, list)
 end
 
 local function fetch(key, fields)
+  if #fields > 0 and #fields <= 1000 then
+    return call('HMGET', key, unpack(fields))
+  end
   local values = {}
   for from = 1, #fields, 1000 do
     local part = call('HMGET', key, unpack(fields, from, math.min(from + 999, #fields)))
@@ -99,21 +102,22 @@ end
 -- Which chunks hold tasks of a kind of list, and how many.
 local marks = {}
 
-local function mark(list, serial, by)
-  local chunks = marks[list]
-  if not chunks then
-    chunks = {}
-    marks[list] = chunks
-  end
-  add(chunks, sub(serial, 1, 14), by)
+local function marks_of(list)
+  marks[list] = marks[list] or {}
+  return marks[list]
 end
 
--- The same for one task after the other, where neighbours mostly share a chunk.
-local function marker(list, by)
+local function mark(list, serial, by)
+  add(marks_of(list), sub(serial, 1, 14), by)
+end
+
+-- The same for one task after the other, where neighbours mostly share a chunk: `changes` has the lists, and
+-- what each task adds there.
+local function marker(changes)
   local chunk, size = nil, 0
   local function finish()
-    if size > 0 then
-      mark(list, chunk, by * size)
+    for list, by in pairs(size > 0 and changes or {}) do
+      add(marks_of(list), chunk, by * size)
     end
     size = 0
   end
@@ -194,17 +198,17 @@ local function load(serial)
     return nil
   end
   local t = { serial = serial }
-  t.state, t.cause, t.flags, t.owner, t.epoch, t.started, t.first, t.place, t.wait, t.created, t.run_at, t.lane,
-    t.finished, t.expires, t.bytes, t.failures, t.losses, t.blockers, t.priority, t.id, t.group, t.key, t.flow =
+  t.state, t.cause, t.flags, t.owner, t.lane, t.epoch, t.started, t.first, t.place, t.wait, t.created, t.run_at,
+    t.finished, t.expires, t.bytes, t.failures, t.losses, t.blockers, t.priority, t.group, t.id, t.flow, t.key =
     unpacked(FORM, raw)
   tasks[serial] = t
   return t
 end
 
 local function packed(t)
-  return pack(FORM, t.state, t.cause, t.flags, t.owner, t.epoch, t.started, t.first, t.place, t.wait, t.created,
-    t.run_at, t.lane, t.finished, t.expires, t.bytes, t.failures, t.losses, t.blockers, t.priority,
-    #t.id, t.id, #t.group, t.group, #t.key, t.key, #t.flow, t.flow)
+  return pack(FORM, t.state, t.cause, t.flags, t.owner, t.lane, t.epoch, t.started, t.first, t.place, t.wait,
+    t.created, t.run_at, t.finished, t.expires, t.bytes, t.failures, t.losses, t.blockers, t.priority,
+    #t.group, t.group, #t.id, t.id, #t.flow, t.flow, #t.key, t.key)
 end
 
 local function has(t, flag)
@@ -215,11 +219,10 @@ local function flag(t, which, on)
   t.flags = on and bit.bor(t.flags, which) or bit.band(t.flags, bit.bnot(which))
 end
 
--- The workflow of a packed task, or of the tail of one: what its last text is.
+-- The workflow of a packed task, or of the tail of one, whose group begins at `at`.
 local function flow_of(raw, at)
   at = at + 1 + byte(raw, at)
   at = at + 1 + byte(raw, at)
-  at = at + 2 + byte(raw, at) * 256 + byte(raw, at + 1)
   return sub(raw, at + 1, at + byte(raw, at))
 end
 
@@ -336,6 +339,49 @@ local function flush_ranked()
   touched = {}
 end
 
+-- Ended tasks by state, oldest first: lists, since they only grow at one end and shrink at the other. What is
+-- taken out elsewhere is counted under `gone`, and leaves the list when it has come to its beginning.
+local filed = { [COMPLETED] = {}, [FAILED] = {}, [CANCELLED] = {} }
+local unfiled = {}
+
+-- One entry of what has gone has left the list.
+local function forget_gone(state, serial)
+  if call('HINCRBY', K .. 'gone:' .. state, serial, -1) == 0 then
+    call('HDEL', K .. 'gone:' .. state, serial)
+  end
+  count('gone:' .. state, -1)
+end
+
+local function trim(state)
+  for _ = 1, 1000 do
+    local serial = call('LINDEX', K .. 'e:' .. state, 0)
+    if not serial or not call('HGET', K .. 'gone:' .. state, serial) then
+      return
+    end
+    call('LPOP', K .. 'e:' .. state)
+    forget_gone(state, serial)
+  end
+end
+
+local function flush_filed()
+  for state, serials in pairs(filed) do
+    if #serials > 0 then
+      for from = 1, #serials, 2000 do
+        call('RPUSH', K .. 'e:' .. state, unpack(serials, from, math.min(from + 1999, #serials)))
+      end
+      filed[state] = {}
+    end
+  end
+  for state, serials in pairs(unfiled) do
+    for _, serial in ipairs(serials) do
+      call('HINCRBY', K .. 'gone:' .. state, serial, 1)
+    end
+    count('gone:' .. state, #serials)
+    trim(state)
+  end
+  unfiled = {}
+end
+
 local function flush_marks()
   for list, chunks in pairs(marks) do
     for chunk, by in pairs(chunks) do
@@ -357,6 +403,7 @@ local function flush()
   flush_tasks()
   flush_fields()
   flush_ranked()
+  flush_filed()
   flush_marks()
   for key, map in pairs(sums) do
     for field, by in pairs(map) do

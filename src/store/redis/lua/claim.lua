@@ -43,7 +43,7 @@ local function walker(lane, want)
   if #heads == 0 then
     return nil
   end
-  local w = { lane = lane, want = want, skipped = 0, started = 0 }
+  local w = { lane = lane, number = pack('>I4', lane), want = want, skipped = 0, started = 0 }
   if #heads == 1 then
     w.alone = string.match(heads[1], '^%d+:(.*)$')
     w.turn = tonumber(sub(heads[1], 1, 16))
@@ -140,7 +140,8 @@ local function close(w)
 end
 
 local function start(w, name, group, raw, claimed)
-  local serial, flags, first = sub(name, -16), byte(raw, 3), sub(raw, 21, 26)
+  local serial = #name == 16 and name or sub(name, -16)
+  local flags, first = byte(raw, 3), sub(raw, 25, 30)
   local n = claimed.size + 1
   local epoch = claimed.first + n - 1
   local head = claimed.heads[flags]
@@ -148,15 +149,14 @@ local function start(w, name, group, raw, claimed)
     head = pack('>BBBI4', RUNNING, CLAIM, flags, claimed.owner)
     claimed.heads[flags] = head
   end
-  raw = head .. pack('>I7', epoch) .. NOW .. (first == NEVER and NOW or first) .. sub(raw, HEAD_SIZE + 1)
+  raw = head .. w.number .. pack('>I7', epoch) .. NOW .. (first == NEVER and NOW or first) .. sub(raw, PLACE_AT)
   claimed.size, claimed.serials[n], claimed.raws[n] = n, serial, raw
   if bit.band(flags, AWAITS) ~= 0 then
     claimed.lists[#claimed.lists + 1] = n
     claimed.lists[#claimed.lists + 1] = call('HGET', K .. 'bl', serial)
   end
   claimed.writes[2 * n - 1], claimed.writes[2 * n] = serial, raw
-  claimed.hide(serial)
-  claimed.show(serial)
+  claimed.mark(serial)
   local kind = w.want.kind
   w.started = w.started + 1
   totals[kind] = totals[kind] + 1
@@ -164,6 +164,21 @@ local function start(w, name, group, raw, claimed)
   if group ~= '' then
     add(sums.rg, kind .. ':' .. group, 1)
   end
+end
+
+-- Claims what a lane offers as long as there is nothing to look at: no limit, no rival, no expiry.
+local function sprint(w, claimed)
+  local want, from, size = w.want, w.at, 0
+  if not w.alone or w.alone ~= '' or want.total or want.rate then
+    return
+  end
+  local most = math.min(room, want.left, #w.raws - from)
+  while size < most and sub(w.raws[from + size + 1], 63, 68) == NEVER do
+    size = size + 1
+    start(w, w.read[from + size], '', w.raws[from + size], claimed)
+  end
+  w.at, w.taken, want.left = from + size, w.taken + size, want.left - size
+  return size > 0
 end
 
 -- Handles what a lane offers; false when the lane, or the step (`false, true`), is over.
@@ -242,9 +257,8 @@ end
 
 local function claim(owner, max, wants, ended)
   local claimed = { owner = owner, size = 0, serials = {}, raws = {}, writes = {}, heads = {}, lists = {} }
-  local hidden, shown
-  claimed.hide, hidden = marker('v' .. READY, -1)
-  claimed.show, shown = marker('v' .. RUNS, 1)
+  local marked
+  claimed.mark, marked = marker({ ['v' .. READY] = -1, ['v' .. RUNS] = 1 })
   claimed.first = counter('epoch') + 1
   room = max
   if max == 0 then
@@ -271,7 +285,10 @@ local function claim(owner, max, wants, ended)
     end
     local is_open, is_over
     repeat
-      is_open, is_over = step(best, claimed, ended)
+      is_open, is_over = not second and sprint(best, claimed), false
+      if not is_open then
+        is_open, is_over = step(best, claimed, ended)
+      end
       if is_open then
         best.score, best.name, best.group, best.raw = peek(best)
         is_open = best.score ~= nil
@@ -285,8 +302,7 @@ local function claim(owner, max, wants, ended)
   for _, w in ipairs(walkers) do
     close(w)
   end
-  hidden()
-  shown()
+  marked()
   if claimed.size > 0 then
     count('w', -claimed.size)
     count('epoch', claimed.size)

@@ -114,16 +114,21 @@ local function finish(t, cause)
     call('RPUSH', K .. 'cascades', digits(number) .. ':' .. (t.state == COMPLETED and 1 or 0))
     flag(t, AWAITED, false)
   end
-  rank(K .. 'e:' .. t.state, t.serial, number)
+  table.insert(filed[t.state], t.serial)
   count('bytes:' .. t.state, t.bytes)
   tally(t.lane, t.state + 3, t.serial, 1)
   free_key(t)
   change(t)
 end
 
--- Takes an ended task out of its file.
+-- Takes an ended task out of the midst of its file.
+local function strike(t)
+  unfiled[t.state] = unfiled[t.state] or {}
+  table.insert(unfiled[t.state], t.serial)
+end
+
+-- Counts an ended task as one no more.
 local function unfile(t)
-  rank(K .. 'e:' .. t.state, t.serial, false)
   count('bytes:' .. t.state, -t.bytes)
   tally(t.lane, t.state + 3, t.serial, -1)
 end
@@ -142,7 +147,7 @@ local function drop_notes(t)
   end
 end
 
--- Forgets an ended task.
+-- Forgets an ended task that is in its file no more.
 local forgotten_lanes = {}
 
 local function forget(t)

@@ -41,8 +41,8 @@ local function runs_to(node, to)
       serials[n + 1] = chunk .. string.format('%02d', n)
     end
     for n, raw in ipairs(fetch(K .. 't', serials)) do
-      if raw and byte(raw, 1) == RUNNING and unpacked('>I4', raw, 4) == number then
-        local epoch = unpacked('>I7', raw, 8)
+      if raw and byte(raw, 1) == RUNNING and unpacked('>I4', raw, OWNER_AT) == number then
+        local epoch = unpacked('>I7', raw, EPOCH_AT)
         if epoch <= to then
           runs[#runs + 1] = { epoch, serials[n] }
         end

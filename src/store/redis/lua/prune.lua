@@ -8,17 +8,26 @@ for state = COMPLETED, CANCELLED do
   local at = 3 + 3 * (state - COMPLETED)
   local age, number, bytes = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   if left > 0 and (age or number or bytes) then
-    local there, size = call('ZCARD', K .. 'e:' .. state), counter('bytes:' .. state)
-    local serials = call('ZRANGE', K .. 'e:' .. state, 0, left - 1)
+    local there, size = call('LLEN', K .. 'e:' .. state) - counter('gone:' .. state), counter('bytes:' .. state)
+    local serials = call('LRANGE', K .. 'e:' .. state, 0, left - 1)
+    local gone, taken = fetch(K .. 'gone:' .. state, serials), 0
     prefetch(serials)
-    for _, serial in ipairs(serials) do
+    for n, serial in ipairs(serials) do
       local t = load(serial)
-      local beyond = number and there > number or bytes and size > bytes or age and now - t.finished > age
-      if not beyond then
-        break
+      if gone[n] and call('HGET', K .. 'gone:' .. state, serial) then
+        forget_gone(state, serial)
+      else
+        local beyond = number and there > number or bytes and size > bytes or age and now - t.finished > age
+        if not beyond then
+          break
+        end
+        there, size, left, pruned = there - 1, size - t.bytes, left - 1, pruned + 1
+        forget(t)
       end
-      there, size, left, pruned = there - 1, size - t.bytes, left - 1, pruned + 1
-      forget(t)
+      taken = n
+    end
+    if taken > 0 then
+      call('LPOP', K .. 'e:' .. state, taken)
     end
     flush()
   end

@@ -13,7 +13,7 @@ end
 
 -- What specs with one head have in common: when they may start, and their lane.
 local function alike(head)
-  local _, when, time, number = unpacked(HOW, head)
+  local flags, when, time, number, priority = unpacked(HOW, head)
   local run_at = now
   if when == AFTER then
     run_at = math.min(now + time, 2 ^ 48 - 1)
@@ -22,10 +22,13 @@ local function alike(head)
   end
   local lane = lane_for(number)
   local common = { lane = lane, run_at = run_at, timed = run_at > now, size = 0, groups = {} }
-  common.flags = '\0\0' .. string.char(common.timed and TIMED or 0) .. string.rep('\0', HEAD_SIZE - 3)
-  common.dates = NOW .. pack('>I6I4', run_at, lane)
-  common.mark, common.marked = marker('l' .. lane, 1)
-  common.show, common.shown = marker('v' .. (common.timed and SCHEDULED or READY), 1)
+  common.grouped, common.expires = bit.band(flags, GROUPED) ~= 0, bit.band(flags, EXPIRES) ~= 0
+  common.flows = bit.band(flags, FLOWS) ~= 0
+  common.score = digits(-priority)
+  common.head = pack('>BBBI4I4', 0, 0, common.timed and TIMED or 0, 0, lane) .. string.rep('\0', PLACE_AT - EPOCH_AT)
+  common.dates = NOW .. pack('>I6', run_at)
+  common.mark, common.marked =
+    marker({ a = 1, ['l' .. lane] = 1, ['v' .. (common.timed and SCHEDULED or READY)] = 1 })
   return common
 end
 
@@ -45,13 +48,13 @@ local function add_plain(size)
   local ids, from = {}, at
   for n = 1, size do
     local tail = ARGV[at + 2]
-    ids[n] = sub(tail, 35, 34 + byte(tail, 34))
+    local group_length = byte(tail, 34)
+    ids[n] = sub(tail, 36 + group_length, 35 + group_length + byte(tail, 35 + group_length))
     at = at + 3
   end
   local serials = fetch(K .. 'ids', ids)
-  local first, made, heads, scores = counter('place'), 0, {}, {}
+  local first, made, heads = counter('place'), 0, {}
   local seen, by_id, by_serial, specs = {}, {}, {}, {}
-  local mark_all, marked_all = marker('a', 1)
   for n = 1, size do
     local id, head, tail = ids[n], ARGV[from + 3 * n - 2], ARGV[from + 3 * n - 1]
     if not serials[n] and not seen[id] then
@@ -63,39 +66,28 @@ local function add_plain(size)
         common = alike(head)
         heads[head] = common
       end
-      local place_no = pack('>I7', number)
-      local length = byte(tail, 34)
-      local group_length = byte(tail, 35 + length)
-      local group = group_length > 0 and sub(tail, 36 + length, 35 + length + group_length) or ''
+      local group = common.grouped and sub(tail, 35, 34 + byte(tail, 34)) or ''
       seen[id] = true
       by_id[2 * made - 1], by_id[2 * made] = id, serial
       specs[2 * made - 1], specs[2 * made] = serial, ARGV[from + 3 * n]
       by_serial[2 * made - 1] = serial
-      by_serial[2 * made] = common.flags .. place_no .. place_no .. common.dates .. tail
+      by_serial[2 * made] = common.head .. pack('>I7I7', number, number) .. common.dates .. tail
       if common.timed then
         rank(K .. 'timed', serial, common.run_at)
       else
-        local priority = sub(tail, 30, 33)
-        local score = scores[priority]
-        if not score then
-          score = digits(-unpacked('>i4', priority))
-          scores[priority] = score
-        end
         local queue = queue_of(common, group)
-        queue[#queue + 1], queue[#queue + 2] = score, serial
+        local size = #queue
+        queue[size + 1], queue[size + 2] = common.score, serial
       end
       common.size = common.size + 1
       common.mark(serial)
-      common.show(serial)
-      mark_all(serial)
       if group ~= '' then
         mark('g' .. group, serial, 1)
       end
-      local flow = flow_of(tail, 34)
-      if flow ~= '' then
-        mark('f' .. flow, serial, 1)
+      if common.flows then
+        mark('f' .. flow_of(tail, 34), serial, 1)
       end
-      if sub(tail, 7, 12) ~= NEVER then
+      if common.expires then
         rank(K .. 'x', serial, unpacked('>I6', tail, 7))
       end
     end
@@ -103,13 +95,11 @@ local function add_plain(size)
   each('HSET', K .. 'ids', by_id)
   each('HSET', K .. 'spec', specs)
   each('HSET', K .. 't', by_serial)
-  marked_all()
   for _, common in pairs(heads) do
     for group, queue in pairs(common.groups) do
       each('ZADD', backlog(common.lane, group), queue)
     end
     common.marked()
-    common.shown()
     add(sums.n, common.lane .. ':' .. (common.timed and SCHEDULED or READY), common.size)
   end
   count('place', made)

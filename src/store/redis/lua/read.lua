@@ -8,7 +8,7 @@ local function record(serial, raw)
   local function if_any(which, key)
     return bit.band(flags, which) ~= 0 and call('HGET', K .. key, serial) or ''
   end
-  local owner = byte(raw, 1) == RUNNING and call('HGET', K .. 'nn', (unpacked('>I4', raw, 4))) or ''
+  local owner = byte(raw, 1) == RUNNING and call('HGET', K .. 'nn', (unpacked('>I4', raw, OWNER_AT))) or ''
   return { raw, call('HGET', K .. 'spec', serial), if_any(ANSWERED, 'out'), if_any(TRIED, 'at'), if_any(STOPS, 'why'),
     if_any(AWAITS, 'bl'), owner }
 end
@@ -91,7 +91,7 @@ local function view_of(raw)
   if unpacked('>I4', raw, 82) > 0 then
     return BLOCKED
   end
-  return unpacked('>I6', raw, 47) > now and SCHEDULED or READY
+  return unpacked('>I6', raw, 51) > now and SCHEDULED or READY
 end
 
 -- ARGV: direction, where the page before ended (a serial, or empty), how many records at most, how many
@@ -130,9 +130,8 @@ function answers.scan()
       local raw = all[n]
       local ahead = cursor == '' or forward and serial > cursor or not forward and serial < cursor
       if raw and ahead then
-        local created, lane = unpacked('>I6', raw, 41), unpacked('>I4', raw, 53)
-        local length = byte(raw, 90)
-        local of = sub(raw, 92 + length, 91 + length + byte(raw, 91 + length))
+        local created, lane = unpacked('>I6', raw, 45), unpacked('>I4', raw, LANE_AT)
+        local of = sub(raw, 91, 90 + byte(raw, 90))
         if (any_lane or wanted[lane]) and (group == '' or group == of)
           and (flow == '' or flow == flow_of(raw, 90)) and (not before or created < before)
           and (not after or created > after) and (views == '' or string.find(views, view_of(raw), 1, true)) then
@@ -156,7 +155,7 @@ function answers.counts()
     local names = call('ZRANGEBYSCORE', K .. 'timed', '-inf', now, 'LIMIT', from, 1000)
     for _, name in ipairs(names) do
       local raw = call('HGET', K .. 't', sub(name, -16))
-      local lane = tostring(unpacked('>I4', raw, 53))
+      local lane = tostring(unpacked('>I4', raw, LANE_AT))
       due[lane] = (due[lane] or 0) + 1
     end
     if #names < 1000 then
