@@ -106,9 +106,9 @@ fn sqlite(_: PathBuf, _: &Options) -> Result<Arc<dyn Store>, StoreError> {
 fn sqlite(path: PathBuf, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
     use super::Answer;
     use super::lazy::Lazy;
-    use super::sqlite::SqliteStore;
+    use super::sqlite::{self, SqliteStore};
     use tokio::sync::oneshot;
-    let options = options.clone();
+    let options = sqlite::Options { durability: options.durability, lease: options.lease };
     let opener = move || -> Answer<'static, Arc<dyn Store>> {
         let (path, options) = (path.clone(), options.clone());
         Box::pin(async move {

@@ -56,13 +56,28 @@ use crate::store::query::no_cursor;
 use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 use crate::time::{Clock, Millis, WallClock};
 
-pub use super::open::{Durability, Options};
+pub use super::open::Durability;
 use nodes::{Verdict, Watch};
 use reader::Reader;
 use writer::{Bond, Desk, Job, Order};
 
 /// Bound on what one step promotes, ends by itself, or changes for a filter.
 const STEP: usize = 1000;
+
+/// How a file is used.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What a power cut may take.
+    pub durability: Durability,
+    /// How long a node may stay silent before its tasks are given to others.
+    pub lease: Millis,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { durability: Durability::Strict, lease: 30_000 }
+    }
+}
 
 /// Tasks in a SQLite file. Several of one file in one process share a writer.
 #[derive(Clone)]
