@@ -46,7 +46,7 @@ fn server(kind: ServerErrorKind, code: &str, what: String) -> StoreError {
         _ if what.contains("max number of clients") => StoreError::Unreachable(what),
         // An error inside a script carries the code of its cause in its text.
         _ if what.contains("OOM command not allowed") => StoreError::Full(what),
-        _ if what.contains("READONLY") => StoreError::Unreachable(what),
+        _ if what.contains("READONLY") || what.contains("MISCONF") => StoreError::Unreachable(what),
         _ => StoreError::Failed(what),
     }
 }
@@ -55,15 +55,17 @@ fn server(kind: ServerErrorKind, code: &str, what: String) -> StoreError {
 pub(super) fn breaks(error: &RedisError) -> bool {
     if let ErrorKind::Server(kind) = error.kind() {
         // Behind the same address another server may be the one that takes writes by now.
-        return matches!(
-            kind,
-            ServerErrorKind::ReadOnly
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::BusyLoading
-                | ServerErrorKind::Moved
-                | ServerErrorKind::Ask
-                | ServerErrorKind::ClusterDown
-        );
+        // Up to 6.2 an error inside a script has the code only in its text.
+        return error.detail().is_some_and(|what| what.contains("READONLY"))
+            || matches!(
+                kind,
+                ServerErrorKind::ReadOnly
+                    | ServerErrorKind::MasterDown
+                    | ServerErrorKind::BusyLoading
+                    | ServerErrorKind::Moved
+                    | ServerErrorKind::Ask
+                    | ServerErrorKind::ClusterDown
+            );
     }
     !matches!(error.kind(), ErrorKind::Extension)
 }

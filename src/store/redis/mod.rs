@@ -28,7 +28,7 @@
 //! `+select`:
 //!
 //! ```text
-//! ~{task:*}:* &{task:*}:* +evalsha +script|load +info +ping +subscribe +publish +time
+//! resetchannels ~{task:*}:* &{task:*}:* +evalsha +script|load +info +ping +subscribe +publish +time
 //! +get +set +unlink +exists +rename +hget +hset +hdel +hexists +hmget +hgetall +hlen +hincrby
 //! +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zremrangebyrank +zremrangebyscore +zcard +zscore
 //! +rpush +lpop +lindex +llen +lrange +sadd +srem +smembers +sismember
