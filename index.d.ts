@@ -8,6 +8,7 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: a definition of any input has to be a definition of each
 
 import { EventEmitter } from 'node:events'
+import type { CircuitBreaker, CircuitBreakerOptions } from './lib/circuit-breaker.js'
 import type { TaskError, TaskErrorCode } from './lib/errors.js'
 import type {
   CloseOptions,
@@ -19,10 +20,17 @@ import type {
   RunOptions,
   TaskFilter,
 } from './lib/options.js'
+import type { RateLimiter, RateLimiterOptions } from './lib/rate-limiter.js'
 import type { RetryOptions, RetryPolicy } from './lib/retry.js'
 
+export { CircuitBreaker, type CircuitBreakerOptions } from './lib/circuit-breaker.js'
 export { TaskError, type TaskErrorCode, type TaskErrorOptions } from './lib/errors.js'
 export type * from './lib/options.js'
+export {
+  type AcquireOptions,
+  RateLimiter,
+  type RateLimiterOptions,
+} from './lib/rate-limiter.js'
 export { type RetryOptions, RetryPolicy } from './lib/retry.js'
 
 /** The version of this package. */
@@ -121,6 +129,16 @@ export interface TaskPolicy {
   readonly timeout?: Duration | undefined
   /** What follows a failure. Default: no retry. */
   readonly retry?: RetryPolicy | RetryOptions | undefined
+  /**
+   * How many may start over time. Limits of the executor, of a queue and of a kind add up: all of them hold. A limiter
+   * that is given to several is one limit for all of them together. Default: no limit.
+   */
+  readonly rateLimit?: RateLimiter | RateLimiterOptions | undefined
+  /**
+   * Stops starting what only fails. While it is open `execute` rejects with `ERR_CIRCUIT_OPEN` and enqueued tasks
+   * wait, without losing attempts or their order. Those of the executor and of a kind both hold. Default: none.
+   */
+  readonly circuitBreaker?: CircuitBreaker | CircuitBreakerOptions | undefined
 }
 
 /** A kind of task. */
@@ -161,8 +179,8 @@ export interface TaskHandle<Out = unknown> {
   /** False where `id`, `key`, `debounce` or `throttle` found a task that was there before. */
   readonly created: boolean
   /**
-   * The output once it has completed. Rejects with a TaskError: `ERR_TASK_FAILED` with name, message and stack of what
-   * the handler threw last as its `cause`, a code that the handler gave to a TaskError of its own, `ERR_TASK_TIMEOUT`, `ERR_TASK_CANCELLED`, `ERR_TASK_EXPIRED`, `ERR_TASK_LOST`, `ERR_TASK_NOT_FOUND` (no longer
+   * The output once it has completed. Rejects with a TaskError: `ERR_TASK_FAILED` with name, message, stack and `code` of
+   * what the handler threw last as its `cause`, a code that the handler gave to a TaskError of its own, `ERR_TASK_TIMEOUT`, `ERR_TASK_CANCELLED`, `ERR_TASK_EXPIRED`, `ERR_TASK_LOST`, `ERR_TASK_NOT_FOUND` (no longer
    * kept) or `ERR_EXECUTOR_CLOSED`.
    */
   result(options?: ResultOptions): Promise<Out>
@@ -194,6 +212,8 @@ export interface TaskAttempt {
   readonly at: Date
   /** What kind of failure. */
   readonly code: TaskErrorCode
+  /** The `code` of the error that the handler threw, where that is not one of this package: `ECONNREFUSED`. */
+  readonly causeCode?: string
   /** Name of the error, such as `TypeError`. */
   readonly name: string
   /** Its message; at most 16 KiB. */
@@ -256,7 +276,12 @@ export interface TaskInfo<Out = unknown> {
   readonly reason?: string
   /** Of a waiting task: what holds it, and until when if that is known. */
   readonly waitingFor?: {
-    readonly reason: 'time' | 'blocker' | 'pause' | 'concurrency' | 'no-handler'
+    /**
+     * `time`: its start has not come; `blocker`: tasks of `after`; `pause`: its queue; `no-handler`: its kind is not
+     * registered here; `rate`, `breaker`: that limit is closed; `concurrency`: its turn has not come, or is elsewhere.
+     */
+    readonly reason: 'time' | 'blocker' | 'pause' | 'rate' | 'breaker' | 'concurrency' | 'no-handler'
+    /** Of the queue, the kind, the limiter or the breaker, where it has one. */
     readonly name?: string
     readonly until?: Date
   }
@@ -294,6 +319,8 @@ export interface TaskEvents {
   lost: [event: TaskEvent]
   /** Its attempt has ended, its handler has not. */
   abandoned: [event: TaskEvent]
+  /** A circuit breaker of this executor has changed its state by an outcome or by hand; `name` as it was given. */
+  gate: [event: { readonly name: string; readonly state: 'closed' | 'open' | 'half-open' }]
   /** Nothing waits and nothing runs. */
   idle: []
   /** Something went wrong that no call can report. Without a listener it is dropped. */
@@ -303,7 +330,7 @@ export interface TaskEvents {
 }
 
 /** The names of the events that are about one task. */
-export type TaskEventName = Exclude<keyof TaskEvents, 'idle' | 'error' | 'loopStalled'>
+export type TaskEventName = Exclude<keyof TaskEvents, 'idle' | 'error' | 'gate' | 'loopStalled'>
 /** What `events` gives: an event about a task, with its name as `type`. */
 export type AnyTaskEvent = {
   [Name in TaskEventName]: TaskEvents[Name][0] & { readonly type: Name }
@@ -334,10 +361,13 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
   static withPersistence(persistence: Persistence): TaskExecutor
   /** An executor whose tasks are retried by this policy where they say nothing else. */
   static withRetry(policy: RetryPolicy | RetryOptions): TaskExecutor
+  /** An executor that starts no more than this. */
+  static withRateLimiter(limiter: RateLimiter | RateLimiterOptions): TaskExecutor
 
   /**
    * Runs a closure here and now, bounded by `concurrency`, and never stores it: what `PQueue#add` does. Rejects with
-   * the very error that the closure threw, or with a TaskError: `ERR_TASK_TIMEOUT` or `ERR_EXECUTOR_CLOSED`.
+   * the very error that the closure threw, or with a TaskError: `ERR_TASK_TIMEOUT`, `ERR_EXECUTOR_CLOSED`, or,
+   * with the time to come back as `retryAfter`, `ERR_CIRCUIT_OPEN` or `ERR_RATE_LIMITED`.
    */
   execute<Out>(run: (ctx: RunContext) => Out, options?: RunOptions): Promise<Awaited<Out>>
   /**

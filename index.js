@@ -2,10 +2,20 @@
 
 // Owns the public face: everything that a user of the package can reach.
 
+const { CircuitBreaker } = require('./lib/circuit-breaker')
+const { RateLimiter } = require('./lib/rate-limiter')
 const { RetryPolicy } = require('./lib/retry')
 const { TaskError } = require('./lib/errors')
 const { TaskExecutor } = require('./lib/executor')
 const { defineTask } = require('./lib/definition')
 const { version } = require('./package.json')
 
-module.exports = { RetryPolicy, TaskError, TaskExecutor, defineTask, version }
+module.exports = {
+  CircuitBreaker,
+  RateLimiter,
+  RetryPolicy,
+  TaskError,
+  TaskExecutor,
+  defineTask,
+  version,
+}

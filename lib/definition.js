@@ -6,6 +6,8 @@
 
 const { checkName } = require('./names')
 const check = require('./options/check')
+const { CircuitBreaker } = require('./circuit-breaker')
+const { RateLimiter } = require('./rate-limiter')
 const { RetryPolicy } = require('./retry')
 
 const limits = check.nested(
@@ -22,6 +24,8 @@ const POLICY = new Map([
   ['priority', check.priority],
   ['timeout', check.timeout],
   ['retry', RetryPolicy.from],
+  ['rateLimit', RateLimiter.from],
+  ['circuitBreaker', CircuitBreaker.from],
 ])
 
 const DEFINITION = new Map([
@@ -55,6 +59,8 @@ const ABSENT = {
   priority: undefined,
   timeout: undefined,
   retry: undefined,
+  rateLimit: undefined,
+  circuitBreaker: undefined,
   concurrency: concurrency({}, 'concurrency', CALL),
 }
 

@@ -8,7 +8,16 @@
 const { TaskError } = require('./errors')
 
 const KEPT = 10_000
-const STORED = new Set(['waiting', 'running', 'completed', 'failed', 'cancelled', 'lost', 'abandoned'])
+const STORED = new Set([
+  'waiting',
+  'running',
+  'completed',
+  'failed',
+  'cancelled',
+  'lost',
+  'abandoned',
+  'gate',
+])
 const INNER = new Set(['newListener', 'removeListener'])
 
 const LAST = Object.freeze({ done: true, value: undefined })
@@ -28,6 +37,9 @@ class Events {
     // A weak way back: an emitter must not be kept alive by its own engine.
     const weak = new WeakRef(this)
     lane.stored.listener = events => weak.deref()?.deliver(events)
+    lane.stored.gated = gates => {
+      for (const gate of gates) weak.deref()?.emit('gate', gate)
+    }
     lane.stored.troubled = error => weak.deref()?.emit('error', error)
     executor.on('newListener', name => this.#changed(name, 1))
     executor.on('removeListener', name => this.#changed(name, 0))

@@ -59,6 +59,10 @@ class TaskExecutor extends EventEmitter {
     return new TaskExecutor({ retry })
   }
 
+  static withRateLimiter(rateLimit) {
+    return new TaskExecutor({ rateLimit })
+  }
+
   execute(task, ...rest) {
     return typeof task === 'function'
       ? this.#execute(task, rest[0])
@@ -90,6 +94,7 @@ class TaskExecutor extends EventEmitter {
       retry,
       signal,
       kind: undefined,
+      limits: this.#lane.limits,
       context: plainContext,
       tell,
     })
@@ -124,7 +129,17 @@ class TaskExecutor extends EventEmitter {
     }
     const work = context => kind.handler(checked, context)
     const tell = this.#events.teller(kind.name, kind.queue)
-    return this.#lane.guarded(work, { priority, timeout, retry, signal, kind: kind.number, context, tell })
+    const { number, limits } = kind
+    return this.#lane.guarded(work, {
+      priority,
+      timeout,
+      retry,
+      signal,
+      kind: number,
+      limits,
+      context,
+      tell,
+    })
   }
 
   // A named task on a store is the store's: it goes on when this process does not.

@@ -3,12 +3,14 @@
 // Owns a registered kind of task: its definition, its number in the engine, and the async context of `register`.
 
 const { AsyncResource } = require('node:async_hooks')
+const { limitsOf, withNumbers } = require('./limits')
 const { RetryPolicy } = require('./retry')
 const { TaskError, describe } = require('./errors')
 
 class Kind {
   constructor(definition, defaults) {
     const { name, handler, input, queue, priority, timeout, retry, concurrency } = definition
+    const { rateLimit, circuitBreaker } = definition
     this.name = name
     this.handler = handler
     this.input = input
@@ -17,6 +19,10 @@ class Kind {
     this.timeout = timeout ?? defaults.timeout
     this.retry = retry ?? defaults.retry
     this.concurrency = concurrency
+    this.rateLimit = rateLimit
+    this.circuitBreaker = circuitBreaker
+    const inQueue = defaults.queues?.find(({ name }) => name === this.queue)
+    this.limits = limitsOf(defaults, inQueue, definition)
     this.resource = new AsyncResource('TaskHandler')
     this.number = -1
   }
@@ -24,9 +30,11 @@ class Kind {
   /** What the engine is told. */
   get wire() {
     const { perNode, total, perGroup } = this.concurrency ?? {}
-    const { name, queue, priority, timeout, retry } = this
+    const { name, queue, priority, timeout, retry, rateLimit, circuitBreaker } = this
     const handled = this.handler !== undefined
-    return { name, handled, queue, priority, timeout, retry: retry?.wire, perNode, total, perGroup }
+    const limits = withNumbers({ rateLimit, circuitBreaker, perNode, total, perGroup })
+    const asks = retry !== undefined && (retry.retryIf !== undefined || retry.next !== undefined)
+    return { name, handled, queue, priority, timeout, retry: retry?.wire, asks, ...limits }
   }
 
   /** The input as its schema gives it; a mismatch is an error that no retry mends. */

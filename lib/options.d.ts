@@ -4,6 +4,7 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: a handle of any output has to be a handle of each
 
 import type { AnyTask, Duration, TaskHandle, TaskPolicy, TaskState } from '../index.js'
+import type { RateLimiter, RateLimiterOptions } from './rate-limiter.js'
 import type { RetryOptions, RetryPolicy } from './retry.js'
 
 /**
@@ -35,6 +36,8 @@ export interface ConcurrencyLimits {
 export interface QueueOptions {
   /** How many tasks of this queue may run at once here. 1 to 1000000; default: no limit of its own. */
   readonly concurrency?: number | undefined
+  /** How many enqueued tasks of this queue may start over time. Default: no limit of its own. */
+  readonly rateLimit?: RateLimiter | RateLimiterOptions | undefined
 }
 
 /** What to keep of tasks that have ended; whichever bound is reached first. A bound that is left out does not hold. */

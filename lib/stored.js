@@ -83,6 +83,7 @@ class Stored {
     this.contexts = []
     this.listener = undefined
     this.troubled = undefined
+    this.gated = undefined
     const { native } = this
     this.dropped = new FinalizationRegistry(batch => native.forget(batch))
   }
@@ -225,6 +226,7 @@ class Stored {
     if (mail.starts !== undefined) this.lane.later(() => this.begin(mail.starts, mail.ids))
     if (mail.ends !== undefined) this.end(mail.ends)
     if (mail.events !== undefined) this.lane.later(() => this.listener?.(mail.events))
+    if (mail.gates !== undefined) this.lane.later(() => this.gated?.(mail.gates))
     if (mail.trouble !== undefined) this.lane.later(() => this.troubled?.(storeError(mail.trouble)))
     if (mail.warning !== undefined) process.emitWarning(mail.warning, 'TaskWarning')
     if (mail.replies !== undefined) for (const reply of mail.replies) this.reply(reply)
@@ -300,7 +302,9 @@ class Stored {
       const output = await definition.handler(checked, context)
       end = `o${serialize(output, 'result', undefined, this.lane.maxPayload)}`
     } catch (error) {
-      end = ending(error, attempt < maxAttempts && !own ? definition.retry : undefined, attempt)
+      const { limits } = definition
+      if (limits !== undefined && this.contexts[at] === context) limits.heed(this.native, slot, error)
+      end = ending(error, attempt < maxAttempts && !own ? definition.retry : undefined, attempt, limits)
     }
     if (this.contexts[at] === context) this.contexts[at] = undefined
     if (this.ends + 2 > this.ended.length) this.sendReports()
@@ -336,10 +340,10 @@ class Stored {
 }
 
 // What a handler threw, as a line of a report; `retry` only where there is a run left.
-function ending(error, retry, attempt) {
+function ending(error, retry, attempt, limits) {
   if (isSnooze(error)) return `s${error.delay}`
-  const { name, message, stack, code } = describeFailure(error)
-  const failure = { name, message, stack, code }
+  const { name, message, stack, code, foreign } = describeFailure(error)
+  const failure = { name, message, stack, code: foreign ?? code, blames: limits?.blames(error) }
   try {
     const known = isTaskError(error)
     if (known && !error.retryable) failure.fatal = true

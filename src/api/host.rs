@@ -226,12 +226,14 @@ impl RustHost {
             self.turn(|table, core, now, deeds| table.lane.ended(core, run, ended, now, deeds));
             return;
         }
+        let delay = ended.as_ref().err().and_then(TaskError::delay);
         let outcome = match ended {
             Ok(output) => Outcome::Ok(output.into_json()),
             Err(error) => Outcome::Error(Arc::new(error.into_failure())),
         };
         self.turn(|table, core, now, _| {
             table.stored.remove(&(run.slot, run.number));
+            delay.into_iter().for_each(|delay| core.heed(run.slot, delay, now));
             core.ended(run.slot, run.number, outcome, now);
         });
         if let Some(engine) = self.engine() {
@@ -279,7 +281,7 @@ impl Table {
             self.start(start, deeds);
         }
         // They have been traced, and nobody else listens here.
-        let _ = (core.events.take_trouble(), core.events.take_warning());
+        let _ = (core.events.take_trouble(), core.events.take_warning(), core.events.take_gates());
         for (slot, number, stop) in std::mem::take(&mut core.outbox.stops) {
             if let Some(run) = self.stored.get(&(slot, number)).cloned() {
                 deeds.push(stopped(run, stop));

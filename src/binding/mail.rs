@@ -97,7 +97,7 @@ impl Session {
         let mut text = String::with_capacity(4096);
         text.push('{');
         let mut more = self.write_post(&mut text);
-        let (starts, stops, events, trouble, warning) = {
+        let (starts, stops, events, trouble, warning, gates) = {
             let mut core = self.engine.core();
             let (mut starts, mut bytes) = (Vec::new(), 0);
             while bytes < FULL
@@ -109,7 +109,8 @@ impl Session {
             more |= !core.outbox.starts.is_empty();
             let stops = std::mem::take(&mut core.outbox.stops);
             let events = core.events.take(MANY);
-            (starts, stops, events, core.events.take_trouble(), core.events.take_warning())
+            let gates = core.events.take_gates();
+            (starts, stops, events, core.events.take_trouble(), core.events.take_warning(), gates)
         };
         list(&mut text, "starts", &starts, write_start);
         if !starts.is_empty() {
@@ -131,6 +132,11 @@ impl Session {
             quote(&mut text, &warning);
             text.push(',');
         }
+        list(&mut text, "gates", &gates, |text, (name, state)| {
+            text.push_str("{\"name\":");
+            quote(text, name);
+            let _ = write!(text, ",\"state\":\"{state}\"}}");
+        });
         list(&mut text, "events", &events, |text, event| write_event(text, event, now));
         more |= events.len() == MANY;
         let _ = write!(text, "\"more\":{}}}", u8::from(more));

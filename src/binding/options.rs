@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::engine::{Config, Kind};
+use crate::engine::{Config, Core, Kind, Place};
 use crate::policy::RetryPolicy;
 use crate::store::open::{self, Durability};
 use crate::store::{Keep, Retention, Store, StoreError};
 use crate::task::{Name, Rules};
 use crate::time::Millis;
+
+use super::limits::Numbers;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +27,8 @@ pub(super) struct Options {
     max_abandoned: u32,
     cancel_grace: Millis,
     retention: Kept,
+    #[serde(flatten)]
+    limits: Numbers,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -38,6 +42,8 @@ enum Durable {
 struct Queue {
     name: Name,
     concurrency: Option<u32>,
+    #[serde(flatten)]
+    limits: Numbers,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +77,19 @@ impl Options {
         }
     }
 
+    /// The limits of the executor and of its queues.
+    pub fn limit(&self, core: &mut Core) {
+        if self.persistence.starts_with("redis") {
+            core.share_rates();
+        }
+        if !self.limits.is_empty() {
+            core.limit(Place::Executor, self.limits.limits());
+        }
+        for queue in self.queues.iter().flatten().filter(|queue| !queue.limits.is_empty()) {
+            core.limit(Place::Queue(&queue.name), queue.limits.limits());
+        }
+    }
+
     pub fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
         let durability = match self.durability {
             Durable::Strict => Durability::Strict,
@@ -100,6 +119,8 @@ pub(super) struct Definition {
     per_node: Option<u32>,
     total: Option<u32>,
     per_group: Option<u32>,
+    #[serde(flatten)]
+    limits: Numbers,
 }
 
 impl Definition {
@@ -110,6 +131,7 @@ impl Definition {
             total: self.total,
             per_group: self.per_group,
             rate: None,
+            limits: self.limits.limits(),
             handled: self.handled,
         }
     }

@@ -30,6 +30,7 @@ impl Session {
         let options: Options = serde_json::from_str(options).map_err(malformed)?;
         let store = options.store().map_err(|error| refused(&error.into()))?;
         let engine = Engine::new(options.config(), store, options.retention(), wake.clone());
+        options.limit(&mut engine.core());
         Ok(Self {
             engine: Arc::new(engine),
             post: Arc::default(),
@@ -67,6 +68,32 @@ impl Session {
         }
         self.engine.nudge();
         Ok(at)
+    }
+
+    /// What the next outcome in this slot says to circuit breakers.
+    pub fn judged(&self, slot: u32, verdict: u32) -> Result<()> {
+        let verdict = super::limits::verdict(verdict)?;
+        self.engine.core().judged(slot, verdict);
+        Ok(())
+    }
+
+    /// The handler in this slot has said when to come back.
+    pub fn heed(&self, slot: u32, delay: f64) {
+        self.engine.core().heed(slot, delay as u64, self.engine.now());
+    }
+
+    /// Why the closure in this slot was refused: an error as JSON.
+    pub fn refusal(&self, slot: u32) -> String {
+        let refusal = self.engine.core().refusal(slot);
+        let retry_after = refusal.as_ref().and_then(|hold| hold.opens_in);
+        let error = refusal.map_or(crate::error::TaskError::Closed, Into::into);
+        let mut text = String::new();
+        super::mail::write_error(&mut text, &error);
+        if let Some(time) = retry_after {
+            text.pop();
+            text.push_str(&format!(",\"retryAfter\":{time}}}"));
+        }
+        text
     }
 
     /// Makes a retry policy for local tasks known; gives its number.
@@ -218,11 +245,13 @@ struct Thrown {
     fatal: bool,
     #[serde(default)]
     retry_after: Option<u64>,
+    #[serde(default)]
+    blames: Option<bool>,
 }
 
 impl From<Thrown> for Failure {
     fn from(thrown: Thrown) -> Self {
-        let Thrown { name, message, code, stack, fatal, retry_after } = thrown;
-        Self { name, message, code, stack, fatal, retry_after, original: None }
+        let Thrown { name, message, code, stack, fatal, retry_after, blames } = thrown;
+        Self { name, message, code, stack, fatal, retry_after, blames, original: None }
     }
 }

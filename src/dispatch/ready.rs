@@ -44,6 +44,14 @@ impl ReadyQueue {
         }
     }
 
+    /// Takes out those that `is_gone` says are; gives their number.
+    pub fn drop_those(&mut self, mut is_gone: impl FnMut(Entry) -> bool) -> usize {
+        let before = self.fifo.len() + self.heap.len();
+        self.fifo.retain(|(_, entry)| !is_gone(*entry));
+        self.heap.retain(|Reverse((_, entry))| !is_gone(*entry));
+        before - self.fifo.len() - self.heap.len()
+    }
+
     pub fn first(&self) -> Option<Rank> {
         let plain = self.fifo.front().map(|(arrival, _)| Rank::new(0, *arrival));
         let ranked = self.heap.peek().map(|Reverse((rank, _))| *rank);

@@ -1,7 +1,7 @@
 //! The engine: drives the dispatcher, runs handlers through a host, talks to the store.
 //!
-//! `core` is everything that decides, without I/O (`local` and `stored` are its two kinds of run, `pace` says
-//! how much to claim, `timers` and `event` serve them); `rooms` do the I/O, `shared` is what they share; `engine` is the handle.
+//! `core` is everything that decides, without I/O (`local` and `stored` are its two kinds of run, `kinds`
+//! and `gates` what holds for them, `pace` says how much to claim, `timers` and `event` serve them); `rooms` do the I/O, `shared` is what they share; `engine` is the handle.
 
 mod core;
 #[expect(clippy::module_inception, reason = "the handle is the engine")]
@@ -9,6 +9,8 @@ mod engine;
 mod event;
 mod exchange;
 mod fence;
+mod gates;
+mod kinds;
 mod local;
 mod pace;
 mod rooms;
@@ -21,9 +23,11 @@ mod watch;
 
 use std::sync::LazyLock;
 
-pub use self::core::{Closing, Config, Core, Kind, KindId, MAX_SLOTS, Outbox, PolicyId, STORED, Stop, Word};
+pub use self::core::{Closing, Config, Core, KindId, MAX_SLOTS, Outbox, PolicyId, STORED, Stop, Word};
 pub use engine::{Engine, Host, PushBatch, PushReply, PushResult};
 pub use event::{Event, Events, What};
+pub(crate) use gates::verdict_of;
+pub use kinds::{Hold, Kind, Limits, Place};
 pub use local::{Done, Submission};
 pub use stored::{End, Start};
 pub use watch::{Final, Notice, Waiter, Watch, final_of};

@@ -31,7 +31,7 @@ pub(super) struct Shared {
     /// The advancer waits for the store, and a nudge is for the ticker.
     pub absent: AtomicBool,
     /// For the ticker: a deadline lies before the one that it sleeps for.
-    pub clock: Notify,
+    pub clock: Arc<Notify>,
     /// When the ticker will wake by itself; later than any deadline set since is too late.
     pub planned: AtomicU64,
     /// For the beat.
@@ -64,8 +64,11 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     pub fn new(config: Config, store: Arc<dyn Store>, retention: Retention, host: Arc<dyn Host>) -> Self {
+        let clock = Arc::new(Notify::new());
+        let (mut core, bell) = (Core::new(config), clock.clone());
+        core.set_bell(move || bell.notify_one());
         Self {
-            core: Mutex::new(Core::new(config)),
+            core: Mutex::new(core),
             watch: Mutex::default(),
             store,
             host,
@@ -74,7 +77,7 @@ impl Shared {
             filled: Notify::new(),
             nudge: Notify::new(),
             absent: AtomicBool::new(false),
-            clock: Notify::new(),
+            clock,
             planned: AtomicU64::new(0),
             beat: Notify::new(),
             asked: Notify::new(),
@@ -87,7 +90,7 @@ impl Shared {
             told_holds: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             left: Notify::new(),
-            started_at: Instant::now(),
+            started_at: crate::time::origin(),
         }
     }
 

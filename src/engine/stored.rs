@@ -17,6 +17,7 @@ use crate::time::Millis;
 use super::core::{Closing, Core, KindId, STORED, Stop};
 use super::event::{Event, What};
 use super::fence::Heart;
+use super::gates::exit_of;
 use super::pace::Pace;
 use super::timers::Alarm;
 
@@ -37,6 +38,10 @@ pub(super) struct Stored {
     pub unseen: bool,
     /// When the store will have more, on the monotonic clock.
     pub next_at: Option<Millis>,
+    /// When a gate opens behind which the store may have something.
+    pub gated_until: Option<Millis>,
+    /// By how much the clock of the store is ahead of the monotonic one.
+    pub ahead: Millis,
     pub host_stalled: bool,
     /// A claim has brought a task of a queue that is paused as far as is known here: the next beat tells, and until
     /// then nothing is claimed, or the same task would come again and again.
@@ -161,8 +166,14 @@ impl Core {
         run.phase = Phase::Handed;
         run.started_at = now;
         let (lane, timeout) = (run.lane, run.claimed.spec.timeout);
+        let is_expired =
+            run.claimed.spec.expires_at.is_some_and(|at| at <= now.saturating_add(self.stored.ahead));
         self.stored.leave_ready(lane);
         self.stored.handed += 1;
+        if is_expired {
+            // It has waited here for a gate: its store says what becomes of it.
+            return self.end_stored(slot, &Outcome::Released, now);
+        }
         self.outbox.starts.push_back(slot);
         if let Some(timeout) = timeout {
             self.arm_stored(slot, now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot));
@@ -189,6 +200,7 @@ impl Core {
         run.phase = Phase::Begun;
         run.started_at = now;
         self.stored.handed -= 1;
+        self.dispatcher.begun(slot, now);
         let run = &self.stored.runs[(slot & !STORED) as usize];
         let (spec, attempt) = (run.claimed.spec.clone(), run.claimed.failures + 1);
         if let Some(timeout) = spec.timeout {
@@ -241,7 +253,10 @@ impl Core {
             self.stored.leave_ready(run.lane);
         } else {
             self.stored.handed -= u32::from(run.phase == Phase::Handed);
-            self.dispatcher.ended(run.lane);
+            self.dispatcher.ended(run.lane, slot, exit_of(run.phase, outcome), now);
+            if run.lane != OPEN_LANE {
+                self.stored.dry = false;
+            }
         }
         // Callers read the clock before they take the lock, so a claim may be younger than their `now`.
         let (held, took) = (now.saturating_sub(run.claimed_at), now.saturating_sub(run.started_at));

@@ -60,6 +60,18 @@ pub struct Permit {
     holder: Arc<str>,
 }
 
+impl Permit {
+    /// The permit that was given in this turn to this holder.
+    pub fn of(turn: u64, holder: &Arc<str>) -> Self {
+        Self { turn, holder: holder.clone() }
+    }
+
+    /// The turn of the breaker in which it was given.
+    pub fn turn(&self) -> u64 {
+        self.turn
+    }
+}
+
 /// The state of a breaker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -190,6 +202,18 @@ impl Breaker {
     /// The state, to be shared.
     pub fn circuit(&self) -> &Circuit {
         &self.circuit
+    }
+
+    /// The word for what it is doing at `now`: an open one whose time is over is `half-open`.
+    pub fn word(&self, now: Millis) -> &'static str {
+        match &self.circuit.phase {
+            Phase::Closed(_) => "closed",
+            Phase::HalfOpen { .. } => "half-open",
+            phase @ Phase::Open { .. } => match phase.opens_at(now) {
+                Some(at) if at <= now => "half-open",
+                _ => "open",
+            },
+        }
     }
 
     /// Takes over a state that somebody shared. Permits of an older turn count no more.

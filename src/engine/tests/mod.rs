@@ -3,6 +3,7 @@
 mod close;
 mod faults;
 mod fence;
+mod gates;
 mod host;
 mod local;
 mod rooms;
@@ -15,7 +16,8 @@ use crate::store::{Advance, Settled, Turn};
 use crate::task::{Cause, Claimed, Failure, Outcome, Rules, Spec, TaskId};
 use crate::time::Millis;
 
-use super::core::{Config, Core, Kind, Stop, Word};
+use super::core::{Config, Core, Stop, Word};
+use super::kinds::Kind;
 use super::local::{Done, Submission};
 use super::stored::{End, Start};
 
