@@ -54,15 +54,13 @@ test('an unknown option that resembles none gets the whole list', () => {
 
 test('what other versions may have is not accepted in silence', () => {
   const executor = {
-    rateLimit: {},
-    circuitBreaker: {},
     namespace: 'a',
     metrics: true,
   }
   for (const [name, value] of Object.entries(executor)) {
     assert.throws(() => executorOptions({ [name]: value }), refusal(`"${name}" is not an option`))
   }
-  for (const name of ['schedule', 'isolation', 'module', 'rateLimit', 'circuitBreaker']) {
+  for (const name of ['schedule', 'isolation', 'module']) {
     assert.throws(() => checkDefinition({ name: 'a', [name]: 'x' }), refusal(`"${name}" is not an option`))
   }
   for (const persistence of ['sqlite:', 'sqlite::memory:', 'sqlite:a\0b', 'redis:x', 'Memory', '', 5]) {

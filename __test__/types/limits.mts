@@ -1,7 +1,7 @@
 // Limits as types: where they can be given, and what they cannot be.
 
 import { CircuitBreaker, defineTask, RateLimiter, TaskExecutor } from '../../index.js'
-import type { Equal, Expect } from './expect.mjs'
+import { expectType, type Same } from './expect.mjs'
 
 const limiter = new RateLimiter({ limit: 10, per: '1s', burst: 20, by: 'group', shared: true, name: 'api' })
 const breaker = new CircuitBreaker({ window: 10, slowCall: '2s', isFailure: error => error.retryable })
@@ -11,13 +11,15 @@ defineTask({ name: 'b', rateLimit: { limit: 5, per: 1000 }, circuitBreaker: { op
 new TaskExecutor({ rateLimit: RateLimiter.withDefaults(), queues: { mail: { rateLimit: limiter } } })
 TaskExecutor.withRateLimiter(RateLimiter.perSecond(100, { burst: 10 }))
 
-type State = Expect<Equal<typeof breaker.state, 'closed' | 'open' | 'half-open'>>
+expectType<Same<typeof breaker.state, 'closed' | 'open' | 'half-open'>>()
 const output: Promise<number> = breaker.execute(async () => 7)
 const acquired: Promise<void> = limiter.acquire({ key: 'tenant', signal: new AbortController().signal })
 const taken: boolean = limiter.tryAcquire('tenant')
 limiter.update({ limit: 20 })
 limiter.pause('30s')
-new TaskExecutor().on('gate', ({ name, state }) => void [name satisfies string, state satisfies State extends true ? string : never])
+new TaskExecutor().on('gate', ({ name, state }) => {
+  expectType<Same<[typeof name, typeof state], [string, typeof breaker.state]>>()
+})
 
 // @ts-expect-error the time is needed
 new RateLimiter({ limit: 10 })
