@@ -1,16 +1,16 @@
 // The example of producers and workers: several of each on one store, one of them killed.
 
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { ensureRedis } from '../scripts/redis.mjs'
 import { fileFor } from './support/sqlite.mjs'
 
 const COUNT = 300
 const TOTAL = Array.from({ length: COUNT }, (_, number) => number + 3).reduce((sum, one) => sum + one, 0)
-const SERVER = process.env.TASK_REDIS_SERVER || 'redis-server'
 
 function start(t, program, ...args) {
   const path = fileURLToPath(new URL(`../examples/two-processes/${program}.mjs`, import.meta.url))
@@ -66,11 +66,13 @@ test('producers and workers on a SQLite file', async t => {
   await producersAndWorkers(t, `sqlite:${fileFor(t)}`)
 })
 
-if (spawnSync(SERVER, ['--version']).status === 0) {
+// Where there is no server for the system, this says so.
+const redis = ensureRedis()
+if (redis !== undefined) {
   test('producers and workers on Redis', async t => {
     const port = await freePort()
     const args = ['--port', port, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
-    const server = spawn(SERVER, args.map(String), { stdio: ['ignore', 'pipe', 'ignore'] })
+    const server = spawn(redis, args.map(String), { stdio: ['ignore', 'pipe', 'ignore'] })
     t.after(() => server.kill('SIGKILL'))
     for await (const text of server.stdout) if (text.toString().includes('Ready to accept')) break
     await producersAndWorkers(t, `redis://127.0.0.1:${port}`)

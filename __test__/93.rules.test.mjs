@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { overBudget } from '../scripts/published.mjs'
 import {
   lockedHosts,
   napiOutsideBinding,
@@ -73,4 +74,12 @@ test('no exported async function borrows self', () => {
   assert.deepEqual(binding('#[napi]\npub async fn close(&self) {}'), [
     'src/binding/mod.rs:1: fn close is async and borrows self',
   ])
+})
+
+test('nothing published is larger than its budget', () => {
+  const budget = { main: { size: 100, unpackedSize: 200 } }
+  const report = (size, unpackedSize) => ({ main: { name: 'a', size, unpackedSize } })
+  assert.deepEqual(overBudget(report(100, 200), budget), [])
+  assert.deepEqual(overBudget(report(101, 200), budget), ['a: size is 101 bytes, at most 100 are allowed'])
+  assert.equal(overBudget(report(101, 201), budget).length, 2)
 })

@@ -7,7 +7,7 @@
 // context and stack, and costs two promises. What has more to it is in `guarded`, what is stored in `stored`.
 //
 // Invariants: this side allots slots and frees them; no user code runs while `ready` is read; `runs[slot]` counts the
-// starts of a slot as the engine does; after 5 ms of own work in a row the loop is let go.
+// starts of a slot as the engine does; after 3 ms of own work in a row the loop is let go.
 
 const { Guarded, asks } = require('./guarded')
 const { RunContext, closedError } = require('./context')
@@ -21,7 +21,7 @@ const { ASKS, COUNT, Done, HOLDS, Ready, SLOT, Submit } = require('./words')
 const ROOM = 4096
 // The longest submission: its word, and one or two for each of the four flags.
 const LONGEST = 6
-const BURST_MS = 5
+const BURST_MS = 3
 // Tasks between two looks at the clock.
 const LOOK = 256
 
@@ -41,6 +41,8 @@ class Lane {
     this.submissions = 0
     this.ends = 0
     this.scheduled = false
+    // The next turn comes with the next round of the loop, and a call of the engine can wait for it.
+    this.resting = false
     this.turning = false
     this.closed = false
     this.gates = []
@@ -67,6 +69,10 @@ class Lane {
       this.work = 0
     }
     this.turn = this.turn.bind(this)
+    this.resume = () => {
+      this.resting = false
+      this.turn()
+    }
     this.native = open(options, this)
     this.stopped = this.native.stopped
     const { native } = this
@@ -252,11 +258,21 @@ class Lane {
       this.work = 0
       if (performance.now() - this.since > BURST_MS) {
         this.since = 0
-        setImmediate(this.turn)
+        this.rest()
         return
       }
     }
     queueMicrotask(this.turn)
+  }
+
+  rest() {
+    this.resting = true
+    setImmediate(this.resume)
+  }
+
+  /** The engine has something to fetch. */
+  called() {
+    if (!this.resting) this.turn()
   }
 
   /** Runs `step` after the words have been read: it may call user code. */
@@ -299,12 +315,12 @@ class Lane {
     } catch (error) {
       // A defect that throws here must not end all turns to come.
       this.turning = false
-      setImmediate(this.turn)
+      this.rest()
       throw error
     }
     this.scheduled = late || this.submissions > 0 || this.ends > 0
     this.turning = false
-    if (late) setImmediate(this.turn)
+    if (late) this.rest()
     else if (this.scheduled) queueMicrotask(this.turn)
     if (probe.state.on) probe.end()
     if (this.after.length > 0) this.runLater()
@@ -404,7 +420,7 @@ const POLICIES = new WeakMap()
 // The engine calls back through a weak reference: an executor that nobody holds can be collected, and its engine ends.
 function open(options, lane) {
   const weak = new WeakRef(lane)
-  const wake = () => weak.deref()?.turn()
+  const wake = () => weak.deref()?.called()
   const { submitted, done, ready, ended, asked } = lane
   const arrays = [submitted, done, ready, ended, asked]
   let native

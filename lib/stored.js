@@ -220,6 +220,7 @@ class Stored {
   /** Fetches the mail; true when there is more. Runs no user code before the turn is over. */
   fetch() {
     const mail = JSON.parse(this.native.mail())
+    this.lane.work += weight(mail, this.batches)
     if (mail.acks !== undefined) for (const ack of mail.acks) this.acknowledge(ack)
     // A start may have the slot of a run that is stopped.
     if (mail.stops !== undefined) this.lane.later(() => this.stop(mail.stops))
@@ -307,18 +308,32 @@ class Stored {
       end = ending(error, attempt < maxAttempts && !own ? definition.retry : undefined, attempt, limits)
     }
     if (this.contexts[at] === context) this.contexts[at] = undefined
-    if (this.ends + 2 > this.ended.length) this.sendReports()
-    this.ended[this.ends++] = slot
-    this.ended[this.ends++] = run
-    this.reports.push(end)
-    this.lane.wake()
+    this.report(slot, run, end)
   }
 
   stop(stops) {
-    for (const [slot, , error] of stops) {
+    for (const [slot, run, error, kind, attempt] of stops) {
       const context = this.contexts[slot & ~STORED]
-      if (context !== undefined) RunContext.abort(context, storeError(error, context.id))
+      const reason = storeError(error, context?.id)
+      if (kind !== undefined) this.report(slot, run, this.judge(reason, kind, attempt))
+      if (context !== undefined) RunContext.abort(context, reason)
     }
+  }
+
+  // What follows an attempt that has timed out, as the functions of its retry policy have it.
+  judge(error, kind, attempt) {
+    error.attempt = attempt
+    // It would tell of this file.
+    error.stack = ''
+    return `t${ending(error, this.definitions[kind].retry, attempt).slice(1)}`
+  }
+
+  report(slot, run, line) {
+    if (this.ends + 2 > this.ended.length) this.sendReports()
+    this.ended[this.ends++] = slot
+    this.ended[this.ends++] = run
+    this.reports.push(line)
+    this.lane.wake()
   }
 
   abortAll(reason) {
@@ -360,6 +375,13 @@ function ending(error, retry, attempt, limits) {
     return `e${JSON.stringify({ ...describeFailure(thrown), fatal: true })}`
   }
   return `e${JSON.stringify(failure)}`
+}
+
+/** How many pieces of work a mail brings: code of users follows each of them before the loop is let go. */
+function weight({ acks, starts, ends }, batches) {
+  let pieces = ((starts?.length ?? 0) / START + (ends?.length ?? 0) / 3) | 0
+  if (acks !== undefined) for (const [number] of acks) pieces += batches.get(number)?.size ?? 0
+  return pieces
 }
 
 function storeError(record, taskId) {

@@ -3,7 +3,9 @@
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { giveUp, root, runCommand, runNpm } from './process.mjs'
+import { npmPack } from './pack.mjs'
+import { giveUp, root, runCommand } from './process.mjs'
+import { PUBLISHED } from './published.mjs'
 import { isChecked, RULES } from './rules.mjs'
 import { BUILD_FLAGS, ensurePackages, requireNode, requireRust, runNapiBuild } from './setup.mjs'
 import { filesBelow } from './sources.mjs'
@@ -26,12 +28,9 @@ function checkRules() {
 }
 
 function packedFiles() {
-  const { ok, stdout } = runNpm(['pack', '--dry-run', '--json', '--ignore-scripts'], { capture: true })
-  if (!ok) giveUp('npm pack fails')
-  const report = JSON.parse(stdout)
-  // npm 12 names the packages of the report, older ones list them.
-  const [packed] = Object.values(report)
-  return packed.files.map(file => file.path).sort()
+  return npmPack(root)
+    .files.map(file => file.path)
+    .sort()
 }
 
 function checkPackage() {
@@ -71,6 +70,7 @@ const CHECKS = {
   clippy: () => cargo('clippy', '--locked', '--all-targets', '--features', 'full', '--', '-D', 'warnings'),
   'clippy with napi': () =>
     cargo('clippy', '--locked', '--all-targets', '--features', 'napi', '--', '-D', 'warnings'),
+  ...PUBLISHED,
   layers: () => cargo('test', '--locked', '--test', 'layers'),
   binding: checkBinding,
 }

@@ -80,9 +80,9 @@ function explainBuildFailure() {
   return `the addon does not build and there is no C linker (cc) on the path: ${how}`
 }
 
-/** Builds the addon where it is missing or older than its sources. */
+/** Builds the addon where it is missing or older than its sources; one that the loader is told to take is taken. */
 export function ensureAddon() {
-  if (addonIsFresh()) return
+  if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH || addonIsFresh()) return
   say('building the addon (the first time takes some minutes)')
   buildAddon()
 }

@@ -1,11 +1,12 @@
-// `npm test`: the Rust tests, the tests of the addon, the tests of the types. SOAK=1 in the environment makes them long.
+// `npm test [-- <names of stages>]`: the Rust tests, the tests of the addon, the tests of the types. SOAK=1 in the
+// environment makes them long.
 // Invariants: a stage that fails or runs no test fails the whole; the last line is the sum of all counts.
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { pathWithoutNode } from './path-without-node.mjs'
-import { root, watchCommand } from './process.mjs'
+import { giveUp, root, watchCommand } from './process.mjs'
 import { ensureRedis } from './redis.mjs'
 import { ensureAddon, ensurePackages, requireNode, requireRust } from './setup.mjs'
 
@@ -87,11 +88,15 @@ function printSummary(results) {
   console.log(`\n${sum('passed')} passed, ${sum('failed')} failed${skipped}`)
 }
 
+const asked = process.argv.slice(2)
+const unknown = asked.find(name => !Object.hasOwn(STAGES, name))
+if (unknown !== undefined) giveUp(`no stage "${unknown}"; the stages are: ${Object.keys(STAGES).join(', ')}`)
+const stages = asked.length > 0 ? asked : Object.keys(STAGES)
 requireNode()
-requireRust()
+if (stages.includes('rust')) requireRust()
 ensurePackages()
 ensureAddon()
 const results = []
-for (const name of Object.keys(STAGES)) results.push(await runStage(name))
+for (const name of stages) results.push(await runStage(name))
 printSummary(results)
 process.exitCode = results.every(result => result.ok) ? 0 : 1

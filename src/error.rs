@@ -71,6 +71,9 @@ pub enum TaskError {
     /// An option has a value that it cannot have.
     #[error("{0}")]
     Option(Arc<str>),
+    /// There can be no such schedule: its expression, its time zone or its key.
+    #[error("{0}")]
+    Schedule(Arc<str>),
     /// The store could not do what it was asked to.
     #[error("{0}")]
     Store(#[from] crate::store::StoreError),
@@ -96,6 +99,7 @@ impl TaskError {
             Self::RateLimited { .. } => "ERR_RATE_LIMITED",
             Self::CircuitOpen { .. } => "ERR_CIRCUIT_OPEN",
             Self::Option(_) => "ERR_OPTION",
+            Self::Schedule(_) => "ERR_SCHEDULE",
             Self::Store(error) => error.code(),
             Self::Engine(_) => "ERR_ENGINE",
         }

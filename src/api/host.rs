@@ -281,7 +281,8 @@ impl Table {
             self.start(start, deeds);
         }
         // They have been traced, and nobody else listens here.
-        let _ = (core.events.take_trouble(), core.events.take_warning(), core.events.take_gates());
+        let _ = (core.events.take_trouble(), core.events.take_warning(), core.events.take_jump());
+        let _ = core.events.take_gates();
         for (slot, number, stop) in std::mem::take(&mut core.outbox.stops) {
             if let Some(run) = self.stored.get(&(slot, number)).cloned() {
                 deeds.push(stopped(run, stop));
@@ -320,7 +321,8 @@ fn stopped(run: Arc<Run>, stop: Stop) -> Deed {
             let is_last = run.signal.ask() || !run.heeds_stop;
             (TaskError::Cancelled(reason), is_last)
         }
-        Stop::Timeout(limit) => (TaskError::Timeout(limit), true),
+        // Kinds in Rust have no functions to ask.
+        Stop::Timeout(limit) | Stop::Asks { limit, .. } => (TaskError::Timeout(limit), true),
         Stop::Lost => (TaskError::Lost(1), true),
         Stop::Doubtful => (TaskError::Lost(1), false),
     };

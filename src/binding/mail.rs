@@ -251,15 +251,18 @@ fn write_start(text: &mut String, start: &Start) {
     let _ = write!(text, "{slot},{run},{kind},{attempt},{attempts},{own},{metadata},{}", spec.input);
 }
 
-/// `[slot, run, code, text]`
+/// `[slot, run, error]`, or `[slot, run, error, kind, attempt]` where the shim decides what follows the timeout.
 fn write_stop(text: &mut String, (slot, run, stop): &(u32, u32, Stop)) {
     let error = match stop {
         Stop::Cancelled(reason) => TaskError::Cancelled(reason.clone()),
-        Stop::Timeout(limit) => TaskError::Timeout(*limit),
+        Stop::Timeout(limit) | Stop::Asks { limit, .. } => TaskError::Timeout(*limit),
         Stop::Lost | Stop::Doubtful => TaskError::Lost(1),
     };
     let _ = write!(text, "[{slot},{run},");
     write_error(text, &error);
+    if let Stop::Asks { kind, attempt, .. } = stop {
+        let _ = write!(text, ",{kind},{attempt}");
+    }
     text.push(']');
 }
 

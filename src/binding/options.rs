@@ -121,6 +121,8 @@ pub(super) struct Definition {
     per_group: Option<u32>,
     #[serde(flatten)]
     limits: Numbers,
+    #[serde(default)]
+    asks: bool,
 }
 
 impl Definition {
@@ -132,6 +134,7 @@ impl Definition {
             per_group: self.per_group,
             rate: None,
             limits: self.limits.limits(),
+            asks: self.asks,
             handled: self.handled,
         }
     }

@@ -142,12 +142,17 @@ impl Session {
 
     /// How stored runs ended: pairs of slot and run, and for each a line of a letter and what belongs to it.
     pub fn report(&self, ended: &[u32], text: &str) -> Result<()> {
-        let outcomes = text.split('\n').map(outcome_of).collect::<Result<Vec<_>>>()?;
+        let outcomes = text.split('\n').map(said).collect::<Result<Vec<_>>>()?;
         let now = self.engine.now();
         {
             let mut core = self.engine.core();
             for (run, outcome) in ended.chunks_exact(2).zip(outcomes) {
-                core.ended(run[0], run[1], outcome, now);
+                match outcome {
+                    Said::Ended(outcome) => {
+                        core.ended(run[0], run[1], outcome, now);
+                    }
+                    Said::OfTimeout(failure) => core.judge_timeout(run[0], run[1], failure, now),
+                }
             }
         }
         self.engine.nudge();
@@ -218,7 +223,24 @@ impl Drop for Session {
 /// Bit of a token: nobody waits under it any more.
 const WITHDRAWN: u32 = 1 << 31;
 
-/// A letter and what belongs to it: o(utput), e(rror), s(nooze).
+/// A line of a report: a letter and what belongs to it: o(utput), e(rror), s(nooze), t(imeout).
+enum Said {
+    /// How a run has ended.
+    Ended(Outcome),
+    /// What follows a run that has timed out.
+    OfTimeout(Failure),
+}
+
+fn said(line: &str) -> Result<Said> {
+    match line.strip_prefix('t') {
+        Some(failure) => {
+            let failure: Thrown = serde_json::from_str(failure).map_err(malformed)?;
+            Ok(Said::OfTimeout(failure.into()))
+        }
+        None => outcome_of(line).map(Said::Ended),
+    }
+}
+
 fn outcome_of(line: &str) -> Result<Outcome> {
     let (kind, rest) = line.split_at_checked(1).ok_or_else(|| malformed("an end without a kind"))?;
     Ok(match kind {

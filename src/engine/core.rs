@@ -126,6 +126,15 @@ pub enum Stop {
     Cancelled(std::sync::Arc<str>),
     /// Its attempt has taken too long and is settled.
     Timeout(Millis),
+    /// Its attempt has taken too long, and the host says whether another one follows: `judge_timeout`.
+    Asks {
+        /// How long an attempt may take.
+        limit: Millis,
+        /// The kind, whose retry policy is to be asked.
+        kind: KindId,
+        /// The attempt.
+        attempt: u32,
+    },
     /// Its claim belongs to somebody else now.
     Lost,
     /// Its claim may belong to somebody else, since this node has not been heard of for so long. What it returns

@@ -89,15 +89,14 @@ impl Engine {
 
     /// Pushes tasks; each `Push` is all or nothing. Batches are worked off in order.
     pub fn push(&self, batch: PushBatch, reply: PushReply) {
-        self.shared.pushing.fetch_add(1, Ordering::SeqCst);
-        lock(&self.shared.inbox).push_back((batch, reply));
-        self.shared.filled.notify_one();
+        self.shared.push(batch, reply);
     }
 
     /// Begins to claim stored tasks.
     pub fn start(&self) {
         self.core().start();
         self.shared.beat.notify_one();
+        self.shared.scheduled.notify_one();
         self.nudge();
     }
 
@@ -132,41 +131,7 @@ impl Engine {
 
     /// Changes tasks; a filter is worked off to its end.
     pub async fn amend(&self, target: Target, change: Amend) -> Result<Amended, TaskError> {
-        let mut sum = Amended::default();
-        loop {
-            let step =
-                self.shared.unless_over(self.shared.store.amend(target.clone(), change.clone())).await?;
-            self.amended(&step, &change);
-            sum.changed.extend(step.changed);
-            sum.ended.extend(step.ended);
-            if !step.more {
-                return Ok(sum);
-            }
-        }
-    }
-
-    fn amended(&self, step: &Amended, change: &Amend) {
-        let wake_at = {
-            let (mut core, now) = (self.core(), self.now());
-            if let Amend::Cancel(reason) = change {
-                for (id, epoch) in &step.stopping {
-                    core.stop(id, *epoch, reason, now);
-                }
-            }
-            core.hint();
-            core.wake_at()
-        };
-        self.shared.expect(wake_at);
-        if matches!(change, Amend::Retry) {
-            let mut watch = self.watch();
-            step.changed.iter().for_each(|id| watch.reopen(id));
-        }
-        if !step.ended.is_empty() {
-            self.watch().ended_elsewhere(&step.ended);
-            self.shared.asked.notify_one();
-        }
-        self.shared.call_host();
-        self.nudge();
+        self.shared.amend(target, change).await
     }
 
     /// Pauses or resumes a queue on every node of the store.

@@ -81,6 +81,7 @@ pub struct Events {
     /// Circuit breakers as they were told last, and those that were told of and have not been heard.
     gates: Vec<(Arc<str>, &'static str)>,
     changed: Vec<(Arc<str>, &'static str)>,
+    jumped: Option<i64>,
 }
 
 impl Events {
@@ -117,7 +118,8 @@ impl Events {
 
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.changed.is_empty() && self.trouble.is_none() && self.warning.is_none()
+        let quiet = self.trouble.is_none() && self.warning.is_none() && self.jumped.is_none();
+        self.waiting.is_empty() && self.changed.is_empty() && quiet
     }
 
     /// A call of the store has failed: told whoever listens, but at most once a second; true if it is.
@@ -159,6 +161,16 @@ impl Events {
     /// What people should know.
     pub fn take_warning(&mut self) -> Option<Arc<str>> {
         self.warning.take()
+    }
+
+    /// The store's clock has been set by so many milliseconds, or this machine has slept.
+    pub fn jump(&mut self, by: i64) {
+        self.jumped = Some(self.jumped.unwrap_or_default().saturating_add(by));
+    }
+
+    /// By how much the clock has jumped since the last time.
+    pub fn take_jump(&mut self) -> Option<i64> {
+        self.jumped.take()
     }
 
     /// Events that were lost because nobody took them in time.

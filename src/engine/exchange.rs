@@ -185,6 +185,11 @@ impl Core {
             Cause::Lose => What::Lost,
             _ => What::Cancelled,
         };
+        for spec in &end.settlement.spawn {
+            if end.settlement.cause == Cause::Complete {
+                self.events.tell(|| Event { what: What::Waiting, spec: spec.clone(), attempt: 1, at: now });
+            }
+        }
         if !matches!(end.settlement.cause, Cause::Release | Cause::Snooze) {
             let (spec, attempt) = (end.spec.clone(), end.attempt);
             self.events.tell(|| Event { what: what(), spec, attempt, at: now });

@@ -32,7 +32,7 @@ pub(super) fn exit_of(phase: Phase, outcome: &Outcome) -> Exit {
         return Exit::Unbegun;
     }
     Exit::Ended(match outcome {
-        Outcome::Ok(_) => Verdict::Succeeded,
+        Outcome::Ok(_) | Outcome::Spawned(..) => Verdict::Succeeded,
         Outcome::Error(failure) => verdict_of(failure),
         Outcome::Timeout => Verdict::Failed,
         Outcome::Snooze(_) | Outcome::Cancelled(_) | Outcome::Lost | Outcome::Released => Verdict::Unknown,

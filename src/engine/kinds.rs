@@ -30,6 +30,8 @@ pub struct Kind {
     pub rate: Option<Rate>,
     /// Its rate and its circuit breaker.
     pub limits: Limits,
+    /// The host decides what follows a timeout, where a task has no retry policy of its own.
+    pub asks: bool,
     /// There is a handler for it here; without, its tasks are pushed but not claimed.
     pub handled: bool,
 }
@@ -95,6 +97,7 @@ impl Kind {
             per_group: None,
             rate: None,
             limits: Limits::default(),
+            asks: false,
             handled: true,
         }
     }

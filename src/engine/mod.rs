@@ -9,16 +9,22 @@ mod engine;
 mod event;
 mod exchange;
 mod fence;
+mod flows;
 mod gates;
 mod kinds;
 mod local;
+mod notes;
 mod pace;
 mod rooms;
+#[cfg(feature = "cron")]
+pub mod schedule;
 mod shared;
 mod stored;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod verdicts;
 mod watch;
 
 use std::sync::LazyLock;
@@ -29,6 +35,7 @@ pub use event::{Event, Events, What};
 pub(crate) use gates::verdict_of;
 pub use kinds::{Hold, Kind, Limits, Place};
 pub use local::{Done, Submission};
+pub use notes::Level;
 pub use stored::{End, Start};
 pub use watch::{Final, Notice, Waiter, Watch, final_of};
 

@@ -122,7 +122,8 @@ impl Core {
             self.release_unbegun();
         }
         if silent >= self.config.stall_limit {
-            for slot in self.slots(|run| matches!(run.phase, Phase::Begun | Phase::Stopping)) {
+            for slot in self.slots(|run| matches!(run.phase, Phase::Begun | Phase::Stopping | Phase::Asking))
+            {
                 self.lose(slot, now);
             }
         }

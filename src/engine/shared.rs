@@ -10,11 +10,16 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use crate::error::TaskError;
-use crate::store::{Answer, Retention, Store, StoreError};
+#[cfg(feature = "cron")]
+use crate::store::Push;
+use crate::store::{Amend, Amended, Answer, Retention, Store, StoreError, Target};
 use crate::time::Millis;
 
 use super::core::{Closing, Config, Core};
+#[cfg(feature = "cron")]
+use super::engine::PushResult;
 use super::engine::{Host, PushBatch, PushReply};
+use super::notes::Notebook;
 use super::watch::Watch;
 
 pub(super) struct Shared {
@@ -24,6 +29,9 @@ pub(super) struct Shared {
     pub host: Arc<dyn Host>,
     pub retention: Retention,
     pub inbox: Mutex<VecDeque<(PushBatch, PushReply)>>,
+    pub notes: Mutex<Notebook>,
+    /// For the noter: something was noted.
+    pub noted: Notify,
     /// For the pusher: there is something in the inbox.
     pub filled: Notify,
     /// For the advancer: something has changed that it has to look at.
@@ -40,6 +48,10 @@ pub(super) struct Shared {
     pub asked: Notify,
     /// For retention: enough has ended.
     pub full: Notify,
+    /// For the scheduler: a schedule has changed, or the engine has started.
+    pub scheduled: Notify,
+    /// A schedule of the store will fire, as far as is known.
+    pub has_slots: AtomicBool,
     /// Something has ended: those who wait for quiet look again.
     pub calm: Notify,
     /// It was quiet when it was last looked at.
@@ -74,6 +86,8 @@ impl Shared {
             host,
             retention,
             inbox: Mutex::default(),
+            notes: Mutex::default(),
+            noted: Notify::new(),
             filled: Notify::new(),
             nudge: Notify::new(),
             absent: AtomicBool::new(false),
@@ -82,6 +96,8 @@ impl Shared {
             beat: Notify::new(),
             asked: Notify::new(),
             full: Notify::new(),
+            scheduled: Notify::new(),
+            has_slots: AtomicBool::new(false),
             calm: Notify::new(),
             quiet: AtomicBool::new(true),
             pushing: AtomicU64::new(0),
@@ -109,6 +125,7 @@ impl Shared {
     pub fn holds(&self, core: &Core) -> bool {
         let working = core.holds_process(self.now()) || core.store_due_at().is_some();
         let working = working || self.pushing.load(Ordering::SeqCst) > 0 || self.watch().is_asking();
+        let working = working || self.has_slots.load(Ordering::SeqCst);
         working && !self.gone.load(Ordering::SeqCst)
     }
 
@@ -125,6 +142,65 @@ impl Shared {
         if wake_at.is_some_and(|at| at < self.planned.load(Ordering::Relaxed)) {
             self.clock.notify_one();
         }
+    }
+
+    /// A slot will come, or none: the process stays for it.
+    #[cfg(feature = "cron")]
+    pub fn expect_slot(&self, comes: bool) {
+        self.has_slots.store(comes, Ordering::SeqCst);
+    }
+
+    /// See `Engine::push`.
+    pub fn push(&self, batch: PushBatch, reply: PushReply) {
+        self.pushing.fetch_add(1, Ordering::SeqCst);
+        lock(&self.inbox).push_back((batch, reply));
+        self.filled.notify_one();
+    }
+
+    /// The same, for whoever waits for the answers.
+    #[cfg(feature = "cron")]
+    pub async fn push_now(&self, pushes: Vec<Push>) -> Result<Vec<PushResult>, TaskError> {
+        let (sender, answers) = tokio::sync::oneshot::channel();
+        self.push(Box::new(move || Ok(pushes)), Box::new(move |all| drop(sender.send(all))));
+        answers.await.unwrap_or(Err(TaskError::Closed))
+    }
+
+    /// See `Engine::amend`.
+    pub async fn amend(&self, target: Target, change: Amend) -> Result<Amended, TaskError> {
+        let mut sum = Amended::default();
+        loop {
+            let step = self.unless_over(self.store.amend(target.clone(), change.clone())).await?;
+            self.amended(&step, &change);
+            sum.changed.extend(step.changed);
+            sum.ended.extend(step.ended);
+            if !step.more {
+                return Ok(sum);
+            }
+        }
+    }
+
+    fn amended(&self, step: &Amended, change: &Amend) {
+        let wake_at = {
+            let (mut core, now) = (self.core(), self.now());
+            if let Amend::Cancel(reason) = change {
+                for (id, epoch) in &step.stopping {
+                    core.stop(id, *epoch, reason, now);
+                }
+            }
+            core.hint();
+            core.wake_at()
+        };
+        self.expect(wake_at);
+        if matches!(change, Amend::Retry) {
+            let mut watch = self.watch();
+            step.changed.iter().for_each(|id| watch.reopen(id));
+        }
+        if !step.ended.is_empty() {
+            self.watch().ended_elsewhere(&step.ended);
+            self.asked.notify_one();
+        }
+        self.call_host();
+        self.nudge();
     }
 
     /// Somebody may have begun to wait for an outcome.

@@ -81,6 +81,8 @@ pub(super) enum Phase {
     Begun,
     /// Begun, and asked to stop.
     Stopping,
+    /// Its attempt has timed out and its slot is free: the host is asked what follows.
+    Asking,
 }
 
 /// A run that has ended, and what its store was told.
@@ -227,7 +229,8 @@ impl Core {
 
     /// The host reports how a run ended; false if the run was closed before, and its handler abandoned.
     pub fn ended(&mut self, slot: u32, number: u32, outcome: Outcome, now: Millis) -> bool {
-        let Some(run) = self.stored.find(slot, number) else {
+        let run = self.stored.find(slot, number).filter(|run| run.phase != Phase::Asking);
+        let Some(run) = run else {
             self.late_end();
             return false;
         };
@@ -251,7 +254,7 @@ impl Core {
         let run = self.stored.runs.remove((slot & !STORED) as usize);
         if run.phase == Phase::Ready {
             self.stored.leave_ready(run.lane);
-        } else {
+        } else if run.phase != Phase::Asking {
             self.stored.handed -= u32::from(run.phase == Phase::Handed);
             self.dispatcher.ended(run.lane, slot, exit_of(run.phase, outcome), now);
             if run.lane != OPEN_LANE {
@@ -270,16 +273,13 @@ impl Core {
         held: Millis,
         took: Millis,
     ) {
-        let standing = Standing {
-            id: &claimed.spec.id,
-            epoch: claimed.epoch,
-            failures: claimed.failures,
-            losses: claimed.losses,
-            elapsed: claimed.elapsed.saturating_add(held),
-            timeout: claimed.spec.timeout,
-            retry: &claimed.spec.retry,
-        };
-        let settlement = settle(&standing, outcome, &self.config.rules);
+        let elapsed = claimed.elapsed.saturating_add(held);
+        let standing = Standing { elapsed, ..claimed.standing() };
+        let mut settlement = settle(&standing, outcome, &self.config.rules);
+        // What it spawns is part of what it is part of.
+        for spec in settlement.spawn.iter_mut().filter(|spec| spec.flow.is_none()) {
+            Arc::make_mut(spec).flow = claimed.spec.flow.clone();
+        }
         let attempt = claimed.failures + 1;
         self.stored.pending.push(End { spec: claimed.spec.clone(), attempt, took, settlement });
     }
@@ -299,10 +299,12 @@ impl Core {
         let Some(run) = run else { return };
         run.armed = false;
         let timeout = run.claimed.spec.timeout.unwrap_or_default();
-        match run.phase {
+        let phase = run.phase;
+        match phase {
             Phase::Handed => self.end_stored(slot, &Outcome::Released, now),
+            Phase::Begun if self.asks(slot) => self.ask(slot, timeout, now),
             Phase::Begun => self.abandon(slot, &Outcome::Timeout, Stop::Timeout(timeout), now),
-            Phase::Ready | Phase::Stopping => {}
+            Phase::Ready | Phase::Stopping | Phase::Asking => {}
         }
     }
 
@@ -322,7 +324,9 @@ impl Core {
         let Some(slot) = found.map(|(at, _)| at as u32 | STORED) else { return };
         let run = &mut self.stored.runs[(slot & !STORED) as usize];
         match run.phase {
-            Phase::Ready | Phase::Handed => self.end_stored(slot, &Outcome::Cancelled(reason.clone()), now),
+            Phase::Ready | Phase::Handed | Phase::Asking => {
+                self.end_stored(slot, &Outcome::Cancelled(reason.clone()), now);
+            }
             Phase::Begun => {
                 run.phase = Phase::Stopping;
                 run.stop = Some(reason.clone());
@@ -339,7 +343,7 @@ impl Core {
     pub fn is_stopped_stored(&self, slot: u32, number: u32) -> bool {
         let aborting = matches!(self.closing, Closing::Done | Closing::Draining { abort_at: None, .. });
         let run = self.stored.runs.get((slot & !STORED) as usize).filter(|run| run.number == number);
-        aborting || run.is_none_or(|run| run.phase == Phase::Stopping || run.doubted)
+        aborting || run.is_none_or(|run| matches!(run.phase, Phase::Stopping | Phase::Asking) || run.doubted)
     }
 
     /// A beat is wanted at once: what is known of the pauses is out of date.
@@ -413,6 +417,7 @@ impl Core {
     pub(super) fn lose(&mut self, slot: u32, now: Millis) {
         match self.stored.runs[(slot & !STORED) as usize].phase {
             Phase::Ready | Phase::Handed => self.end_stored(slot, &Outcome::Released, now),
+            Phase::Asking => self.end_stored(slot, &Outcome::Timeout, now),
             Phase::Begun | Phase::Stopping => self.abandon(slot, &Outcome::Lost, Stop::Lost, now),
         }
     }
@@ -426,8 +431,10 @@ impl Core {
 
     pub(super) fn release_all(&mut self) {
         for slot in self.slots(|_| true) {
-            let now = self.stored.runs[(slot & !STORED) as usize].started_at;
-            self.end_stored(slot, &Outcome::Released, now);
+            let run = &self.stored.runs[(slot & !STORED) as usize];
+            let (now, asks) = (run.started_at, run.phase == Phase::Asking);
+            let outcome = if asks { Outcome::Timeout } else { Outcome::Released };
+            self.end_stored(slot, &outcome, now);
         }
     }
 }

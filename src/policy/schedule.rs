@@ -18,6 +18,9 @@ use crate::time::Millis;
 
 #[cfg(test)]
 mod tests;
+mod wanted;
+
+pub use wanted::{Wanted, WantedError};
 
 /// As many missed slots are fired at once at most, the newest.
 pub const MOST_AT_ONCE: usize = 100;

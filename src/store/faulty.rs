@@ -8,7 +8,7 @@ use super::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
     Query, Refusal, Retention, Store, StoreError, Swap, Target, Turn,
 };
-use crate::task::{Claimed, Name, TaskId};
+use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 use crate::time::Millis;
 
 /// What happens to a call.
@@ -37,12 +37,15 @@ pub enum Method {
     Orphans,
     Due,
     Amend,
+    Note,
+    Notes,
     Get,
     List,
     Counts,
     Prune,
     Swap,
     Read,
+    Cells,
     Pulse,
     Leave,
     Nodes,
@@ -121,6 +124,12 @@ impl<S: Store> Store for Faulty<S> {
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
         self.pass(Method::Amend, move |store| store.amend(target, change))
     }
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        self.pass(Method::Note, move |store| store.note(notes))
+    }
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        self.pass(Method::Notes, move |store| store.notes(ids, kind))
+    }
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         self.pass(Method::Get, move |store| store.get(ids))
     }
@@ -138,6 +147,9 @@ impl<S: Store> Store for Faulty<S> {
     }
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
         self.pass(Method::Read, move |store| store.read(key))
+    }
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        self.pass(Method::Cells, move |store| store.cells(prefix, after, max))
     }
     fn changed(&self) -> Answer<'_, ()> {
         self.inner.changed()

@@ -11,7 +11,7 @@ use super::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
     Query, Refusal, Retention, Store, StoreError, Swap, Target, Turn,
 };
-use crate::task::{Claimed, Name, TaskId};
+use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 
 /// Opens the store; may be called again where that has failed.
 pub(super) type Opener = Box<dyn Fn() -> Answer<'static, Arc<dyn Store>> + Send + Sync>;
@@ -79,6 +79,12 @@ impl Store for Lazy {
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
         self.pass(move |store| store.amend(target, change))
     }
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        self.pass(move |store| store.note(notes))
+    }
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        self.pass(move |store| store.notes(ids, kind))
+    }
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         self.pass(move |store| store.get(ids))
     }
@@ -96,6 +102,9 @@ impl Store for Lazy {
     }
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
         self.pass(move |store| store.read(key))
+    }
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        self.pass(move |store| store.cells(prefix, after, max))
     }
     fn changed(&self) -> Answer<'_, ()> {
         Box::pin(async move { self.opened().await.changed().await })

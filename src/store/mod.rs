@@ -34,7 +34,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::task::{Cause, Claimed, Name, Record, Settlement, Spec, TaskId};
+use crate::task::{Cause, Claimed, Name, NoteKind, Noted, Notes, Record, Settlement, Spec, TaskId, Unnoted};
 use crate::time::Millis;
 
 pub use claim::{Claims, LaneClaim, Rate};
@@ -58,11 +58,17 @@ pub trait Store: Send + Sync + 'static {
     /// What these nodes ran when they were found dead, at most `max`; any node may settle it as lost.
     fn orphans(&self, nodes: Vec<NodeId>, max: usize) -> Answer<'_, Vec<Claimed>>;
 
-    /// Cells whose `due_at` has come, soonest first, at most `max`, and when the one after them is due.
+    /// Cells whose `due_at` has come, at most `max`.
     fn due(&self, max: usize) -> Answer<'_, Due>;
 
     /// Changes tasks on behalf of an operator. A filter is worked off in steps: `Amended::more`.
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended>;
+
+    /// Takes down what runs note while they work, each note by itself.
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>>;
+
+    /// The notes of one kind of these tasks; none where there is no such task.
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>>;
 
     /// The records with these ids.
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found>;
@@ -81,6 +87,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// A small value.
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>>;
+
+    /// Cells whose keys begin with `prefix`, by key, from the one after `after` on, at most `max`.
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>>;
 
     /// Resolves when somebody else may have pushed or settled something: a hint, never a guarantee.
     fn changed(&self) -> Answer<'_, ()>;
@@ -173,8 +182,16 @@ pub struct Cell {
     pub due_at: Option<Millis>,
 }
 
-/// Cells that are due, and when the next one will be.
-pub type Due = (Vec<(Name, Cell)>, Option<Millis>);
+/// Cells that are due.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// The store's clock, by which they are.
+    pub now: Millis,
+    /// The cells, soonest first.
+    pub cells: Vec<(Name, Cell)>,
+    /// When the one after them is due.
+    pub next_at: Option<Millis>,
+}
 
 /// Compare-and-set of a cell.
 #[derive(Clone, Debug)]

@@ -18,10 +18,10 @@ const FILE: &str = "tasks.db";
 /// What a power cut may take of a store on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Durability {
-    /// Nothing that was answered.
+    /// Nothing that was answered: every commit is synced to the disk first.
     #[default]
     Strict,
-    /// What was answered in the last half second.
+    /// What was answered in the last half second. A file is whole in any case.
     Relaxed,
 }
 
@@ -90,13 +90,9 @@ fn sqlite(_: PathBuf, _: &Options) -> Result<Arc<dyn Store>, StoreError> {
 fn sqlite(path: PathBuf, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
     use super::Answer;
     use super::lazy::Lazy;
-    use super::sqlite::{self, SqliteStore};
+    use super::sqlite::SqliteStore;
     use tokio::sync::oneshot;
-    let durability = match options.durability {
-        Durability::Strict => sqlite::Durability::Strict,
-        Durability::Relaxed => sqlite::Durability::Relaxed,
-    };
-    let options = sqlite::Options { durability, lease: options.lease };
+    let options = options.clone();
     let opener = move || -> Answer<'static, Arc<dyn Store>> {
         let (path, options) = (path.clone(), options.clone());
         Box::pin(async move {

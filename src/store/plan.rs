@@ -3,9 +3,30 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Push, Refusal};
+use super::{Push, Pushed, Refusal};
 use crate::task::{Conflict, Key, Name, Quiet, Spec, TaskId, Text, cycle};
 use crate::time::Millis;
+
+/// The reason given to a task whose key another one has taken.
+pub(super) const TAKEN: &str = "another task has taken its key";
+/// The reason given to a task whose blocker did not complete.
+pub(super) const BLOCKED: &str = "a task that it waits for did not complete";
+
+/// What blockers that have failed already do to a task that is tied to them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// They cancel it, where it says so.
+    Count,
+    /// Nothing: its revival was asked for in spite of them.
+    Forgive,
+}
+
+impl Pushed {
+    /// A task that was there before.
+    pub(super) fn found(id: TaskId) -> Self {
+        Self { id, created: false, ousted: None }
+    }
+}
 
 /// A queue and a key in it.
 pub(super) type KeyAt = (Name, Name);

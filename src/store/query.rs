@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::task::{Name, Record, TaskId, View};
+use crate::task::{Name, Record, Spec, State, Status, TaskId, View};
 use crate::time::Millis;
+
+use super::error::StoreError;
 
 /// Which tasks; an empty filter is all of them.
 #[derive(Clone, Debug, Default)]
@@ -16,12 +18,35 @@ pub struct Filter {
     pub name: Option<Name>,
     /// Of this group.
     pub group: Option<Name>,
+    /// Of this workflow.
+    pub flow: Option<Name>,
     /// Pushed before.
     pub created_before: Option<Millis>,
     /// Pushed after.
     pub created_after: Option<Millis>,
     /// Name, input or an error holds this text, in any case.
     pub search: Option<Arc<str>>,
+}
+
+impl Filter {
+    /// The text that is searched for, as `has_text` takes it.
+    pub(super) fn text(&self) -> Option<String> {
+        self.search.as_ref().map(|text| text.to_lowercase())
+    }
+}
+
+/// Name, input or an error of the task holds this text, which is in lower case.
+pub(super) fn has_text(spec: &Spec, status: &Status, text: &str) -> bool {
+    let errors = status.attempts.iter().flat_map(|attempt| [&*attempt.message, &*attempt.name]);
+    [&*spec.name, &*spec.input].into_iter().chain(errors).any(|part| part.to_lowercase().contains(text))
+}
+
+/// First of a cursor that a page has brought: no id has a control character.
+pub(super) const MARK: char = '\u{1}';
+
+/// The refusal of a cursor that is neither of a page nor the id of a task.
+pub(super) fn no_cursor(cursor: &str) -> StoreError {
+    StoreError::Failed(format!("{cursor:?} is not a cursor of a page").into())
 }
 
 /// A page of a list.
@@ -90,6 +115,21 @@ pub enum Amend {
     Promote,
     /// Waiting: gets this priority.
     Prioritise(i32),
+}
+
+impl Amend {
+    /// It would change a task that stands like this; a retry also needs the task's key to be free.
+    pub(super) fn applies(&self, status: &Status, now: Millis) -> bool {
+        let waits = status.state == State::Waiting;
+        match self {
+            Self::Cancel(_) => waits || status.state == State::Running && status.cancel.is_none(),
+            Self::Retry => status.state.is_final(),
+            Self::Remove => status.state != State::Running,
+            Self::Promote => waits && status.run_at > now,
+            Self::Reschedule(at) => waits && status.run_at != *at,
+            Self::Prioritise(priority) => waits && status.priority != *priority,
+        }
+    }
 }
 
 /// What an amendment did.

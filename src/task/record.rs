@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::time::Millis;
 
-use super::settle::Failure;
+use super::settle::{Failure, Standing};
 use super::spec::{Spec, Text};
 use super::state::{Cause, State, View};
 
@@ -120,7 +120,45 @@ pub enum Waiting {
     Pause,
 }
 
+impl Claimed {
+    /// What is known of the run, as it was claimed.
+    pub fn standing(&self) -> Standing<'_> {
+        Standing {
+            id: &self.spec.id,
+            epoch: self.epoch,
+            failures: self.failures,
+            losses: self.losses,
+            elapsed: self.elapsed,
+            timeout: self.spec.timeout,
+            retry: &self.spec.retry,
+        }
+    }
+}
+
 impl Status {
+    /// That of a task that is pushed at `now`.
+    pub fn pushed(spec: &Spec, now: Millis) -> Self {
+        Self {
+            state: State::Waiting,
+            cause: None,
+            priority: spec.priority,
+            run_at: spec.when.date(now),
+            blockers: 0,
+            epoch: 0,
+            owner: None,
+            failures: 0,
+            losses: 0,
+            cancel: None,
+            superseded: false,
+            created_at: now,
+            first_started_at: None,
+            started_at: None,
+            finished_at: None,
+            output: None,
+            attempts: Vec::new(),
+        }
+    }
+
     /// How it is shown at `now`.
     pub fn view(&self, now: Millis) -> View {
         match self.state {

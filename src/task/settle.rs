@@ -19,6 +19,8 @@ use super::state::{Cause, State};
 pub enum Outcome {
     /// The handler succeeded with this output.
     Ok(Text),
+    /// The same, and these tasks are to be pushed in the same step.
+    Spawned(Text, Vec<Arc<Spec>>),
     /// The handler failed.
     Error(Arc<Failure>),
     /// The attempt did not end in time.
@@ -181,6 +183,9 @@ pub fn settle(run: &Standing<'_>, outcome: &Outcome, rules: &Rules) -> Settlemen
     };
     match outcome {
         Outcome::Ok(output) => Settlement { cause: Cause::Complete, output: Some(output.clone()), ..as_is },
+        Outcome::Spawned(output, spawn) => {
+            Settlement { cause: Cause::Complete, output: Some(output.clone()), spawn: spawn.clone(), ..as_is }
+        }
         Outcome::Error(failure) => {
             let attempt = Attempt::failed(run.failures + 1, failure);
             failed(
@@ -259,6 +264,16 @@ mod tests {
         assert_eq!(settle(&standing, &error(true, None), &Rules::default()).cause, Cause::Fail);
         let patient = settle(&standing, &error(false, Some(5000)), &Rules::default());
         assert_eq!((patient.cause, patient.delay), (Cause::Retry, 5000));
+    }
+
+    #[test]
+    fn only_a_success_spawns() {
+        let (id, retry) = (TaskId::new(), RetryPolicy::none());
+        let spawned = Outcome::Spawned("1".into(), vec![Arc::new(Spec::new("kind", "null"))]);
+        let end = settle(&run(&id, &retry, 0, 0), &spawned, &Rules::default());
+        assert_eq!((end.cause, end.spawn.len()), (Cause::Complete, 1));
+        assert!(end.clone().under(true, false).spawn.is_empty(), "one that was asked to stop does not");
+        assert_eq!(end.under(false, true).spawn.len(), 1);
     }
 
     #[test]

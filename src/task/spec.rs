@@ -36,6 +36,8 @@ pub struct Spec {
     pub key: Option<Key>,
     /// Tasks that have to end first.
     pub blockers: Option<Blockers>,
+    /// The workflow that it is part of.
+    pub flow: Option<Name>,
     /// One attempt may take this long.
     pub timeout: Option<Millis>,
     /// What follows a failure.
@@ -118,6 +120,17 @@ pub enum OnBlockerFailure {
     Run,
 }
 
+impl When {
+    /// The date that it means for a push at `now`.
+    pub fn date(self, now: Millis) -> Millis {
+        match self {
+            Self::Now => now,
+            Self::After(delay) => now.saturating_add(delay),
+            Self::At(at) => at,
+        }
+    }
+}
+
 impl Spec {
     /// A task of this kind with default everything.
     pub fn new(name: impl Into<Name>, input: impl Into<Text>) -> Self {
@@ -132,6 +145,7 @@ impl Spec {
             input: input.into(),
             key: None,
             blockers: None,
+            flow: None,
             timeout: None,
             retry: RetryPolicy::none(),
             expires_at: None,

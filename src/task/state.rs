@@ -119,6 +119,16 @@ impl State {
 }
 
 impl Cause {
+    /// All causes, in the order by which stores number them: never to be changed, only added to.
+    pub const ALL: [Cause; 13] = [
+        Claim, Complete, Fail, Retry, Snooze, Release, Lose, Poison, Cancel, Supersede, Block, Expire, Revive,
+    ];
+
+    /// Its place in `ALL`.
+    pub fn number(self) -> usize {
+        self as usize
+    }
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,5 +1,14 @@
 //! Stores on a clock that is moved by hand, for tests that play on any of them.
 
+#[cfg(all(unix, feature = "redis"))]
+#[path = "../redis/rig.rs"]
+mod rig;
+#[cfg(all(unix, feature = "redis"))]
+mod server;
+#[cfg(all(unix, feature = "redis"))]
+#[path = "../redis/verify.rs"]
+mod verify;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -10,13 +19,17 @@ use task::store::sqlite::{Durability, Options, SqliteStore};
 use task::store::{Answer, Store};
 use task::time::{ManualClock, Millis};
 
+#[cfg(all(unix, feature = "redis"))]
+#[allow(unused_imports, reason = "not every test plays on all stores")]
+pub use server::redis;
+
 /// A store, and what a test may ask of it beside its work.
 pub trait Bench: Send + Sync {
     fn store(&self) -> &dyn Store;
     /// What contradicts itself.
     fn verify(&self) -> Result<(), String>;
-    /// How often each row of the table of transitions was taken.
-    fn transitions(&self) -> Vec<u64>;
+    /// How often each row of the table of transitions was taken, where the store counts them.
+    fn transitions(&self) -> Option<Vec<u64>>;
 }
 
 /// How to come by an empty store with this lease.
@@ -29,8 +42,8 @@ impl Bench for MemoryStore {
     fn verify(&self) -> Result<(), String> {
         Self::verify(self)
     }
-    fn transitions(&self) -> Vec<u64> {
-        Self::transitions(self)
+    fn transitions(&self) -> Option<Vec<u64>> {
+        Some(Self::transitions(self))
     }
 }
 
@@ -53,8 +66,8 @@ impl Bench for InFile {
     fn verify(&self) -> Result<(), String> {
         wait(self.store.verify()).map_err(|error| error.to_string())?
     }
-    fn transitions(&self) -> Vec<u64> {
-        self.store.transitions()
+    fn transitions(&self) -> Option<Vec<u64>> {
+        Some(self.store.transitions())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use task::store::Store;
 use task::store::redis::{RedisOptions, RedisStore};
 use task::store::suite::{Fixture, check};
-use task::time::Millis;
+use task::time::{Clock, Millis, WallClock};
 
 use crate::rig::Server;
 use crate::storm::Stubborn;
@@ -18,25 +18,35 @@ pub const LEASE: Millis = 30_000;
 
 static SERVER: LazyLock<Server> = LazyLock::new(Server::plain);
 
+/// A clock that goes, and is put forward by hand.
+#[derive(Clone, Default)]
+struct Ahead(Arc<AtomicU64>);
+
+impl Clock for Ahead {
+    fn now(&self) -> Millis {
+        WallClock.now() + self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// A namespace whose clock is moved by hand.
 pub struct Namespace {
     store: Arc<RedisStore>,
     storm: Option<Stubborn<RedisStore>>,
-    ahead: Arc<AtomicU64>,
+    clock: Ahead,
     check: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 
 impl Namespace {
     /// A namespace of this name on a server.
     pub async fn open(server: &'static Server, options: RedisOptions, in_a_storm: bool) -> Self {
-        let ahead = Arc::new(AtomicU64::new(0));
+        let clock = Ahead::default();
         let namespace = options.namespace.clone();
         let store =
-            RedisStore::with_clock(&server.url, options, ahead.clone()).await.expect("the server is up");
+            RedisStore::with_clock(&server.url, options, clock.clone()).await.expect("the server is up");
         let store = Arc::new(store);
         let storm = in_a_storm.then(|| Stubborn::new(&store));
         let check = Box::new(move || verify::verify(&mut server.connection(), &namespace));
-        Self { store, storm, ahead, check }
+        Self { store, storm, clock, check }
     }
 }
 
@@ -49,7 +59,7 @@ impl Fixture for Namespace {
     }
 
     fn pass(&self, time: Millis) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.ahead.fetch_add(time, Ordering::SeqCst);
+        self.clock.0.fetch_add(time, Ordering::SeqCst);
         Box::pin(std::future::ready(()))
     }
 

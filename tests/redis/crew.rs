@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use task::store::redis::{RedisOptions, RedisStore};
 use task::store::{Advance, Claims, LaneClaim, Push, Store, StoreError, Turn};
-use task::task::{Claimed, Outcome, Rules, Settlement, Spec, Standing, TaskId, settle};
+use task::task::{Claimed, Outcome, Rules, Settlement, Spec, TaskId, settle};
 
 pub const KIND: &str = "work";
 
@@ -81,16 +81,7 @@ impl Crew {
 }
 
 pub fn success(run: &Claimed) -> Settlement {
-    let standing = Standing {
-        id: &run.spec.id,
-        epoch: run.epoch,
-        failures: run.failures,
-        losses: run.losses,
-        elapsed: run.elapsed,
-        timeout: run.spec.timeout,
-        retry: &run.spec.retry,
-    };
-    settle(&standing, &Outcome::Ok("\"done\"".into()), &Rules::default())
+    settle(&run.standing(), &Outcome::Ok("\"done\"".into()), &Rules::default())
 }
 
 /// Repeats a call while its errors pass.

@@ -27,7 +27,7 @@ local function same(name, left, right)
   end
 end
 
-local FORM = '>BBBI4I7I6I6I7I7I6I6I4I6I6I5I4I4I4i4Bc0Bc0I2c0'
+local FORM = '>BBBI4I7I6I6I7I7I6I6I4I6I6I5I4I4I4i4Bc0Bc0I2c0Bc0'
 local counts, marks, kinds, groups, bytes, ended = {}, {}, {}, {}, {}, {}
 local edges, lanes, waiting, sizes = {}, {}, 0, { specs = 0, timed = 0, expiring = 0 }
 local ready, heads, owners = {}, {}, {}
@@ -51,7 +51,7 @@ local texts, ids, rows = pairs_of('spec'), pairs_of('ids'), pairs_of('key')
 
 for serial, raw in pairs(tasks) do
   local state, cause, flags, owner, epoch, started, first, place, wait, created, run_at, lane, finished, expires,
-    size, failures, losses, blockers, priority, id, group, key = struct.unpack(FORM, raw)
+    size, failures, losses, blockers, priority, id, group, key, flow = struct.unpack(FORM, raw)
   local function has(flag)
     return bit.band(flags, flag) ~= 0
   end
@@ -100,7 +100,8 @@ for serial, raw in pairs(tasks) do
   check(size == input + #(redis.call('HGET', K .. 'out', serial) or ''), name .. ' has another size')
   local view = state > 0 and state + 3 or blockers > 0 and 3 or timed and 1 or 2
   add(counts, lane .. ':' .. view, 1)
-  for _, list in ipairs({ 'a', 'l' .. lane, 'v' .. view, group ~= '' and 'g' .. group or 'a' }) do
+  for _, list in ipairs({ 'a', 'l' .. lane, 'v' .. view, group ~= '' and 'g' .. group or 'a',
+    flow ~= '' and 'f' .. flow or 'a' }) do
     if list ~= 'a' or not marks['a' .. serial] then
       marks[list] = marks[list] or {}
       add(marks[list], string.sub(serial, 1, 14), 1)
@@ -145,11 +146,15 @@ for list, chunks in pairs(marks) do
     check(size == redis.call('ZCARD', K .. 'i:' .. list), 'list ' .. list .. ' has other chunks')
   end
 end
+for serial in pairs(pairs_of('noted')) do
+  check(tasks[serial], 'notes of task ' .. serial .. ', which is gone')
+end
 local texts_left = redis.call('HLEN', K .. 'spec')
 check(texts_left == sizes.specs, texts_left .. ' texts of ' .. sizes.specs .. ' tasks')
 check(redis.call('HLEN', K .. 'ids') == sizes.specs, 'ids without tasks')
 check(redis.call('ZCARD', K .. 'timed') == sizes.timed, 'timed without tasks')
 check(redis.call('ZCARD', K .. 'x') == sizes.expiring, 'expiring without tasks')
+check(redis.call('ZCARD', K .. 'cells') == redis.call('HLEN', K .. 'cell'), 'cells that are in no list')
 for lane in pairs(pairs_of('ln')) do
   check(lanes[tonumber(lane)], 'lane ' .. lane .. ' has no task')
   local size = 0

@@ -9,7 +9,9 @@ use task::store::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, LaneClaim, Node, NodeId, Page, Pulse, Push,
     Pushed, Query, Refusal, Retention, Settled, Store, Swap, Target, Turn, pause_cell,
 };
-use task::task::{Cause, Claimed, Name, OnBlockerFailure, Record, State, TaskId};
+use task::task::{
+    Cause, Claimed, Name, NoteKind, Noted, Notes, OnBlockerFailure, Record, State, TaskId, Unnoted,
+};
 use task::time::Millis;
 
 use crate::bench::{Bench, now};
@@ -33,7 +35,7 @@ pub struct Book {
     /// Tasks that ended once: they run in spite of blockers that failed, and may run again after those that
     /// waited for them.
     revived: BTreeSet<TaskId>,
-    last_turns: BTreeMap<NodeId, Arc<Turn>>,
+    last_turns: BTreeMap<NodeId, (u64, Arc<Turn>)>,
     /// Cells that have been set, and at which of the changes.
     set: BTreeMap<Name, u64>,
     /// Grows with everything that `changed` would tell.
@@ -97,9 +99,12 @@ impl Truth {
 
     fn advanced(&self, step: &Advance, turn: &Arc<Turn>) -> Result<(), String> {
         let mut book = self.book();
-        let replayed = book.last_turns.insert(step.node.clone(), turn.clone());
-        if replayed.is_some_and(|last| Arc::ptr_eq(&last, turn)) {
-            return Ok(());
+        match book.last_turns.get(&step.node) {
+            // At another time it is a node that was forgotten meanwhile, with whatever it was answered.
+            Some((turn_no, last)) if *turn_no == step.turn_no && last.now == turn.now => {
+                return replayed(last, turn);
+            }
+            _ => drop(book.last_turns.insert(step.node.clone(), (step.turn_no, turn.clone()))),
         }
         for (end, settled) in step.settlements.iter().zip(&turn.settled) {
             let claim = book.claims.get_mut(&end.epoch).filter(|claim| claim.id == end.id);
@@ -229,6 +234,15 @@ impl Book {
     }
 }
 
+/// A repeated turn has the first answer, which may leave out claims that were taken from the node since.
+fn replayed(first: &Turn, again: &Turn) -> Result<(), String> {
+    let is_known = |run: &Claimed| first.claimed.iter().any(|other| other.epoch == run.epoch);
+    if again.settled != first.settled || again.ended != first.ended || !again.claimed.iter().all(is_known) {
+        return Err(format!("{again:?} is another answer than {first:?}"));
+    }
+    Ok(())
+}
+
 impl Store for Truth {
     fn push(&self, pushes: Arc<[Push]>) -> Answer<'_, Vec<Result<Vec<Pushed>, Refusal>>> {
         self.watch(now(self.bench.store().push(pushes)), |answers| {
@@ -247,6 +261,9 @@ impl Store for Truth {
     }
     fn due(&self, max: usize) -> Answer<'_, Due> {
         self.bench.store().due(max)
+    }
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        self.bench.store().cells(prefix, after, max)
     }
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
         let amended = now(self.bench.store().amend(target, change.clone()));
@@ -269,6 +286,12 @@ impl Store for Truth {
             }
             Ok(())
         })
+    }
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        self.watch(now(self.bench.store().note(notes)), |_| Ok(()))
+    }
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        self.bench.store().notes(ids, kind)
     }
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         self.bench.store().get(ids)

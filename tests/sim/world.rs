@@ -54,8 +54,8 @@ pub struct World {
 /// What has been seen of all that can happen.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// By row of the table of transitions.
-    pub transitions: Vec<u64>,
+    /// By row of the table of transitions, where the store counts them.
+    pub transitions: Option<Vec<u64>>,
     pub claims: u64,
     pub stale: u64,
     pub faults: u64,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use task::store::sqlite::{Durability, Options, SqliteStore};
 use task::store::{Advance, Claims, LaneClaim, NodeId, Push, Settled, Store, StoreError};
-use task::task::{Cause, Claimed, Outcome, Rules, Settlement, Spec, Standing, TaskId, settle};
+use task::task::{Cause, Claimed, Outcome, Rules, Settlement, Spec, TaskId, settle};
 
 use crate::bench::{now, wait};
 use crate::dice::Dice;
@@ -192,16 +192,7 @@ impl Worker {
 
 /// No number of losses is too much: kills are what these tests are about.
 pub fn ended_by(run: &Claimed, outcome: &Outcome) -> Settlement {
-    let standing = Standing {
-        id: &run.spec.id,
-        epoch: run.epoch,
-        failures: run.failures,
-        losses: run.losses,
-        elapsed: run.elapsed,
-        timeout: None,
-        retry: &run.spec.retry,
-    };
-    let end = settle(&standing, outcome, &Rules { max_losses: 10_000, seed: 0 });
+    let end = settle(&run.standing(), outcome, &Rules { max_losses: 10_000, seed: 0 });
     // Nobody waits for a backoff here.
     Settlement { delay: 0, ..end }
 }

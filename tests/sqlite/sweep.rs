@@ -9,8 +9,7 @@ use task::store::faulty::{Fault, Faulty};
 use task::store::sqlite::{Durability, Options, SqliteStore};
 use task::store::{Advance, Amend, Answer, Cell, Claims, LaneClaim, Push, Store, Swap, Target, Turn};
 use task::task::{
-    Blockers, Claimed, Failure, Key, OnBlockerFailure, Outcome, Rules, Settlement, Spec, Standing, TaskId,
-    settle,
+    Blockers, Claimed, Failure, Key, OnBlockerFailure, Outcome, Rules, Settlement, Spec, TaskId, settle,
 };
 use task::time::ManualClock;
 
@@ -62,16 +61,7 @@ impl Caller {
 }
 
 fn ended(run: &Claimed, outcome: &Outcome) -> Settlement {
-    let standing = Standing {
-        id: &run.spec.id,
-        epoch: run.epoch,
-        failures: run.failures,
-        losses: run.losses,
-        elapsed: run.elapsed,
-        timeout: None,
-        retry: &run.spec.retry,
-    };
-    settle(&standing, outcome, &Rules { max_losses: 3, seed: 0 })
+    settle(&run.standing(), outcome, &Rules { max_losses: 3, seed: 0 })
 }
 
 /// Thirty calls that touch every kind of step; says how many there were, and where everything ended.

@@ -7,7 +7,7 @@ use task::store::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
     Query, Refusal, Retention, Store, Swap, Target, Turn,
 };
-use task::task::{Claimed, Name, TaskId};
+use task::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 
 /// A caller that repeats every call until it is answered.
 ///
@@ -61,8 +61,17 @@ impl<S: Store> Store for Stubborn<S> {
     fn due(&self, max: usize) -> Answer<'_, Due> {
         Self::repeat(move || self.repeatable.due(max))
     }
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        Self::repeat(move || self.repeatable.cells(prefix.clone(), after.clone(), max))
+    }
     fn amend(&self, target: Target, change: Amend) -> Answer<'_, Amended> {
         Self::repeat(move || self.others.amend(target.clone(), change.clone()))
+    }
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        Self::repeat(move || self.repeatable.note(notes.clone()))
+    }
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        Self::repeat(move || self.repeatable.notes(ids.clone(), kind))
     }
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         Self::repeat(move || self.repeatable.get(ids.clone()))

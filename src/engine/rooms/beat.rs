@@ -9,7 +9,7 @@ use crate::store::{Pulse, StoreError};
 use crate::time::Millis;
 
 use super::super::shared::Shared;
-use super::{FIRST_PAUSE, sleep_until};
+use super::{FIRST_PAUSE, sleep, sleep_until};
 
 /// Time between two beats.
 const BEAT: Millis = 500;
@@ -36,7 +36,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             Ok(()) => (beat_at, pause) = (now + BEAT, FIRST_PAUSE),
             Err(error) => {
                 shared.trouble(&error);
-                tokio::time::sleep(Duration::from_millis(pause)).await;
+                sleep(pause).await;
                 pause = (pause * 2).min(BEAT);
             }
         }

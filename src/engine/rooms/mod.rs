@@ -5,7 +5,9 @@
 //! - `advancer`: settles, claims and hands over; one step under way.
 //! - `beat`: tells that this node lives, and learns what it should know; settles what dead nodes ran.
 //! - `asker`: how tasks stand that somebody waits for and that end elsewhere.
+//! - `noter`: what runs note down goes to the store.
 //! - `retention`: forgets what ended, in small steps.
+//! - `scheduler`: fires schedules whose time has come.
 //!
 //! Pusher and advancer share one tokio task: where the store answers at once, nothing hops between threads, and
 //! where it does not, both of their calls are under way and can share a commit. The others have tasks of their own.
@@ -14,8 +16,11 @@
 mod advancer;
 mod asker;
 mod beat;
+mod noter;
 mod pusher;
 mod retention;
+#[cfg(feature = "cron")]
+mod scheduler;
 mod ticker;
 
 use std::future::poll_fn;
@@ -50,7 +55,10 @@ pub(super) fn open(shared: &Arc<Shared>) {
     spawn(shared, keep(shared, "ticker", ticker::run));
     spawn(shared, keep(shared, "beat", beat::run));
     spawn(shared, keep(shared, "asker", asker::run));
+    spawn(shared, keep(shared, "noter", noter::run));
     spawn(shared, keep(shared, "retention", retention::run));
+    #[cfg(feature = "cron")]
+    spawn(shared, keep(shared, "scheduler", scheduler::run));
 }
 
 fn spawn(shared: &Arc<Shared>, room: impl Future<Output = ()> + Send + 'static) {

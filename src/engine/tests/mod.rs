@@ -7,7 +7,10 @@ mod gates;
 mod host;
 mod local;
 mod rooms;
+#[cfg(feature = "cron")]
+mod schedule;
 mod stored;
+mod verdicts;
 
 use std::sync::Arc;
 

@@ -235,3 +235,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_asked_for_becomes_a_plan_or_says_why_not() {
+    let wanted: Wanted = serde_json::from_str(
+        r#"{"cron":"0 3 * * *","timeZone":"europe/berlin","overlap":"queue","limit":2}"#,
+    )
+    .unwrap();
+    let plan = wanted.plan(7).unwrap();
+    assert_eq!((plan.overlap, plan.limit), (Overlap::Queue, Some(2)));
+    assert!(matches!(&plan.when, When::Cron(cron) if cron.zone().name() == "Europe/Berlin"));
+    let every = Wanted { every: Some(1000), ..Wanted::default() };
+    assert_eq!(every.plan(7).unwrap().when, When::Every(Every { every: 1000, anchor: 7 }));
+    let later = Wanted { start_at: Some(9), ..every.clone() };
+    assert_eq!(later.plan(7).unwrap().next(0), Some(9), "the first slot is the start");
+    let said = |wanted: Wanted| wanted.plan(0).unwrap_err().to_string();
+    assert_eq!(said(Wanted::default()), "cron is missing, allowed are an expression, or every instead of it");
+    let both = Wanted { cron: Some("@daily".into()), ..every.clone() };
+    assert_eq!(said(both), "every is given beside cron, allowed are one of the two");
+    assert!(said(Wanted { time_zone: Some("UTC".into()), ..every }).starts_with("timeZone is given"));
+    let mars =
+        Wanted { cron: Some("@daily".into()), time_zone: Some("Mars/Olympus".into()), ..Wanted::default() };
+    assert!(matches!(mars.plan(0), Err(WantedError::Cron(_))));
+}
+
+#[test]
+fn a_plan_that_is_asked_for_again_goes_on() {
+    let mut again = every(1000, 900);
+    assert!(again.goes_on(&every(1000, 100)));
+    assert_eq!(again, every(1000, 100), "where it began");
+    assert!(!every(2000, 100).goes_on(&every(1000, 100)));
+    let anchored = |start| Plan { start_at: Some(start), ..every(1000, start) };
+    assert!(anchored(5).goes_on(&anchored(5)) && !anchored(6).goes_on(&anchored(5)));
+    assert!(cron("0 * * * *").goes_on(&Plan { overlap: Overlap::Allow, ..cron("0 * * * *") }));
+    assert!(!cron("0 * * * *").goes_on(&cron("1 * * * *")));
+    assert!(!cron("0 * * * *").goes_on(&every(1000, 0)));
+}

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::store::plan::{BLOCKED, TAKEN};
 use crate::store::{Advance, NodeId, Settled, Turn};
 use crate::task::{Attempt, Cause, OnBlockerFailure, Settlement, State, TaskId};
 use crate::time::Millis;
 
 use super::STEP;
-use super::book::{Book, SUPERSEDED};
+use super::book::Book;
 use super::lane::Slot;
-use super::push::BLOCKED;
 
 impl Book {
     pub fn advance(&mut self, step: &Advance, now: Millis) -> Arc<Turn> {
@@ -52,7 +52,7 @@ impl Book {
         if end.state().is_final() {
             task.status.output = end.output.clone();
             if end.cause == Cause::Supersede {
-                task.status.cancel = Some(SUPERSEDED.into());
+                task.status.cancel = Some(TAKEN.into());
             }
             self.finish(slot, end.cause, now);
             if !end.spawn.is_empty() {

@@ -6,6 +6,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::store::plan::Ended;
 use crate::store::{Amend, Amended, Filter, Target};
 use crate::task::{Cause, State, Status};
 use crate::time::Millis;
@@ -13,7 +14,6 @@ use crate::time::Millis;
 use super::STEP;
 use super::book::Book;
 use super::lane::Slot;
-use super::push::Ended;
 
 impl Book {
     pub fn amend(&mut self, target: &Target, change: &Amend, now: Millis) -> Amended {
@@ -42,10 +42,10 @@ impl Book {
 
     /// The next tasks that match a filter and can be changed.
     fn step_over(&mut self, filter: &Filter, change: &Amend, now: Millis, more: &mut bool) -> Vec<Slot> {
+        let serials = self.serials_of(filter.flow.as_ref());
         let filter = filter.prepared();
         let from = self.amended_to;
-        let round =
-            self.serials.range((Bound::Excluded(from), Bound::Unbounded)).chain(self.serials.range(..=from));
+        let round = serials.range((Bound::Excluded(from), Bound::Unbounded)).chain(serials.range(..=from));
         let fits = |slot: &Slot| self.can(*slot, change, now) && filter.fits(&self.tasks[*slot], now);
         let mut found = round.filter(|(_, slot)| fits(slot));
         let slots: Vec<Slot> = found.by_ref().take(STEP).map(|(_, slot)| *slot).collect();
@@ -55,16 +55,8 @@ impl Book {
     }
 
     fn can(&self, slot: Slot, change: &Amend, now: Millis) -> bool {
-        let status = &self.tasks[slot].status;
-        let waits = status.state == State::Waiting;
-        match change {
-            Amend::Cancel(_) => waits || status.state == State::Running && status.cancel.is_none(),
-            Amend::Retry => status.state.is_final() && self.key_is_free(slot),
-            Amend::Remove => status.state != State::Running,
-            Amend::Promote => waits && status.run_at > now,
-            Amend::Reschedule(at) => waits && status.run_at != *at,
-            Amend::Prioritise(priority) => waits && status.priority != *priority,
-        }
+        change.applies(&self.tasks[slot].status, now)
+            && (!matches!(change, Amend::Retry) || self.key_is_free(slot))
     }
 
     fn change(&mut self, slot: Slot, change: &Amend, now: Millis, amended: &mut Amended) {
@@ -106,6 +98,11 @@ impl Book {
     /// Lets an ended task wait again, with fresh budgets and no last moment; answers whose end it follows.
     fn revive(&mut self, slot: Slot, now: Millis) -> Option<crate::task::TaskId> {
         self.unfile(slot);
+        if self.tasks[slot].status.state == State::Completed
+            && let Some(pad) = &mut self.tasks[slot].pad
+        {
+            pad.steps.clear();
+        }
         self.enter(slot, Cause::Revive);
         let place = self.next_place();
         let task = &mut self.tasks[slot];

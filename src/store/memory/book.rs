@@ -20,10 +20,8 @@ use super::claim::Rates;
 use super::keys::Keys;
 use super::lane::{Lane, Slot};
 use super::nodes::Nodes;
+use super::notes::Pad;
 use super::retention::Ended;
-
-/// The reason given to a task whose key another one has taken.
-pub(super) const SUPERSEDED: &str = "another task has taken its key";
 
 #[derive(Default)]
 pub(super) struct Book {
@@ -31,6 +29,8 @@ pub(super) struct Book {
     pub by_id: HashMap<TaskId, Slot>,
     /// Tasks in the order of their creation.
     pub serials: BTreeMap<u64, Slot>,
+    /// The same, for each workflow.
+    pub flows: HashMap<Name, BTreeMap<u64, Slot>>,
     pub lanes: Slab<Lane>,
     pub kinds: Slab<Kind>,
     pub kind_of: HashMap<Name, usize>,
@@ -72,6 +72,7 @@ pub(super) struct Task {
     /// A debounce has replaced its input.
     pub slid: bool,
     pub dependents: Vec<Edge>,
+    pub pad: Option<Box<Pad>>,
 }
 
 /// A task that waits for another.
@@ -104,6 +105,12 @@ impl Task {
 impl Book {
     pub fn find(&self, id: &TaskId) -> Option<&Task> {
         self.by_id.get(id).map(|&slot| &self.tasks[slot])
+    }
+
+    /// Tasks in the order of their creation: of a workflow, or all.
+    pub fn serials_of(&self, flow: Option<&Name>) -> &BTreeMap<u64, Slot> {
+        static NONE: BTreeMap<u64, Slot> = BTreeMap::new();
+        flow.map_or(&self.serials, |flow| self.flows.get(flow).unwrap_or(&NONE))
     }
 
     pub fn lane(&mut self, queue: &Name, name: &Name) -> usize {
@@ -221,6 +228,14 @@ impl Book {
         let task = self.tasks.remove(slot);
         self.by_id.remove(&task.spec.id);
         self.serials.remove(&task.serial);
+        if let Some(flow) = &task.spec.flow
+            && let Some(serials) = self.flows.get_mut(flow)
+        {
+            serials.remove(&task.serial);
+            if serials.is_empty() {
+                self.flows.remove(flow);
+            }
+        }
         let lane = &self.lanes[task.lane];
         if lane.is_empty() {
             let kind = lane.kind;

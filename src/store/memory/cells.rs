@@ -28,6 +28,17 @@ impl Cells {
         self.values.get(key).map(|cell| &cell.value)
     }
 
+    /// Those with this prefix, by key.
+    pub fn page(&self, prefix: &str, after: Option<&str>, max: usize) -> Vec<(Name, Cell)> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let cells = self.values.range::<str, _>((from, Bound::Unbounded));
+        let cells = cells.take_while(|(key, _)| key.starts_with(prefix)).take(max);
+        cells.map(|(key, cell)| (key.clone(), cell.clone())).collect()
+    }
+
     pub fn is_paused(&self, queue: &str) -> bool {
         self.values.contains_key(&pause_cell(queue))
     }
@@ -75,6 +86,6 @@ impl Book {
         {
             due.push((key.clone(), self.cells.values[key].clone()));
         }
-        (due, dated.peek().map(|(at, _)| *at))
+        Due { now, cells: due, next_at: dated.peek().map(|(at, _)| *at) }
     }
 }

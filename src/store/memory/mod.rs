@@ -12,6 +12,7 @@ mod claim;
 mod keys;
 mod lane;
 mod nodes;
+mod notes;
 mod push;
 mod read;
 mod retention;
@@ -28,7 +29,7 @@ use super::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
     Query, Refusal, Retention, Store, Swap, Target, Turn,
 };
-use crate::task::{Claimed, Name, TaskId};
+use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 use crate::time::{Clock, Millis, WallClock};
 
 use book::Book;
@@ -116,6 +117,14 @@ impl Store for MemoryStore {
         answer
     }
 
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        self.with(|book, _| notes.iter().map(|noted| book.note(noted)).collect())
+    }
+
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        self.with(|book, _| ids.iter().map(|id| book.notes(id, kind)).collect())
+    }
+
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         let found = |id: &TaskId, book: &Book| book.find(id).map(|task| task.record());
         self.with(|book, now| Found { now, records: ids.iter().map(|id| found(id, book)).collect() })
@@ -143,6 +152,10 @@ impl Store for MemoryStore {
 
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
         self.with(|book, _| book.cells.get(&key).cloned())
+    }
+
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        self.with(|book, _| book.cells.page(&prefix, after.as_deref(), max))
     }
 
     fn changed(&self) -> Answer<'_, ()> {

@@ -8,12 +8,9 @@ use crate::store::{Push, Pushed, Refusal};
 use crate::task::{Cause, Name, OnBlockerFailure, Quiet, Spec, State, Status, TaskId, Text, When};
 use crate::time::Millis;
 
-use super::book::{Book, Edge, SUPERSEDED, Task};
+use super::book::{Book, Edge, Task};
 use super::lane::Slot;
-use crate::store::plan::{self, KeyAt, Meeting, Shelf, key_of};
-
-/// The reason given to a task whose blocker did not complete.
-pub(super) const BLOCKED: &str = "a task that it waits for did not complete";
+use crate::store::plan::{self, BLOCKED, Ended, KeyAt, Meeting, Shelf, TAKEN, key_of};
 
 impl Book {
     pub fn push(&mut self, push: &Push, now: Millis) -> Result<Vec<Pushed>, Refusal> {
@@ -50,18 +47,18 @@ impl Book {
             && !self.by_id.contains_key(&spec.id)
         {
             match self.meet(&key, &spec, now) {
-                (Meeting::Found(id) | Meeting::Refused(id), _) => return found(id),
+                (Meeting::Found(id) | Meeting::Refused(id), _) => return Pushed::found(id),
                 (_, None) | (Meeting::Free, _) => {}
                 (Meeting::Oust, Some(holder)) => {
                     self.unplace(holder);
-                    self.tasks[holder].status.cancel = Some(SUPERSEDED.into());
+                    self.tasks[holder].status.cancel = Some(TAKEN.into());
                     ousted = Some(self.tasks[holder].spec.id.clone());
                     self.finish(holder, Cause::Supersede, now);
                 }
                 (Meeting::Follow, Some(holder)) => self.supersede(holder),
                 (Meeting::Slide, Some(holder)) => {
                     self.slide(holder, &spec, now);
-                    return found(self.tasks[holder].spec.id.clone());
+                    return Pushed::found(self.tasks[holder].spec.id.clone());
                 }
             }
             if let Some(Quiet::Debounce { wait, .. }) = spec.key.as_ref().map(|key| key.quiet) {
@@ -87,30 +84,7 @@ impl Book {
     fn insert(&mut self, slot: Slot, spec: Arc<Spec>, now: Millis) {
         let lane = self.lane(&spec.queue, &spec.name);
         let place = self.next_place();
-        let run_at = match spec.when {
-            When::Now => now,
-            When::After(delay) => now.saturating_add(delay),
-            When::At(at) => at,
-        };
-        let status = Status {
-            state: State::Waiting,
-            cause: None,
-            priority: spec.priority,
-            run_at,
-            blockers: 0,
-            epoch: 0,
-            owner: None,
-            failures: 0,
-            losses: 0,
-            cancel: None,
-            superseded: false,
-            created_at: now,
-            first_started_at: None,
-            started_at: None,
-            finished_at: None,
-            output: None,
-            attempts: Vec::new(),
-        };
+        let status = Status::pushed(&spec, now);
         let at = self.tasks.insert(Task {
             expires_at: spec.expires_at,
             spec,
@@ -122,9 +96,13 @@ impl Book {
             end_no: 0,
             slid: false,
             dependents: Vec::new(),
+            pad: None,
         });
         debug_assert_eq!(at, slot);
         self.serials.insert(place, slot);
+        if let Some(flow) = self.tasks[slot].spec.flow.clone() {
+            self.flows.entry(flow).or_default().insert(place, slot);
+        }
     }
 
     /// A debounced push: the newest input wins, the start slides.
@@ -201,17 +179,4 @@ impl Shelf for Book {
         let (meeting, holder) = self.meet(at, spec, now);
         Ok((meeting, holder.map(|slot| self.tasks[slot].spec.id.clone())))
     }
-}
-
-fn found(id: TaskId) -> Pushed {
-    Pushed { id, created: false, ousted: None }
-}
-
-/// What blockers that have failed already do to a task that is tied to them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// They cancel it, where it says so.
-    Count,
-    /// Nothing: its revival was asked for in spite of them.
-    Forgive,
 }

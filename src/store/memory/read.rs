@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::store::query::{MARK, has_text, no_cursor};
 use crate::store::{Counts, Filter, Page, Query, StoreError};
 use crate::task::{Name, TaskId, View};
 use crate::time::Millis;
@@ -35,11 +36,10 @@ impl Book {
         let filter = query.filter.prepared();
         let before = match &query.cursor {
             None => u64::MAX,
-            Some(cursor) => self
-                .serial_at(cursor)
-                .ok_or_else(|| StoreError::Failed(format!("{cursor:?} is not a cursor of a page").into()))?,
+            Some(cursor) => self.serial_at(cursor).ok_or_else(|| no_cursor(cursor))?,
         };
-        let tasks = self.serials.range(..before).rev().map(|(_, slot)| &self.tasks[*slot]);
+        let serials = self.serials_of(query.filter.flow.as_ref());
+        let tasks = serials.range(..before).rev().map(|(_, slot)| &self.tasks[*slot]);
         let mut found = tasks.filter(|task| filter.fits(task, now)).peekable();
         let page: Vec<&Task> = found.by_ref().take(query.limit).collect();
         let last = page.last().filter(|_| found.peek().is_some());
@@ -58,12 +58,9 @@ impl Book {
     }
 }
 
-/// First of a cursor that a page has brought: no id has a control character.
-const MARK: char = '\u{1}';
-
 impl Filter {
     pub(super) fn prepared(&self) -> Prepared<'_> {
-        Prepared { filter: self, text: self.search.as_ref().map(|text| text.to_lowercase()) }
+        Prepared { filter: self, text: self.text() }
     }
 }
 
@@ -74,16 +71,9 @@ impl Prepared<'_> {
             && filter.queue.as_ref().is_none_or(|queue| *queue == spec.queue)
             && filter.name.as_ref().is_none_or(|name| *name == spec.name)
             && filter.group.as_ref().is_none_or(|group| Some(group) == spec.group.as_ref())
+            && filter.flow.as_ref().is_none_or(|flow| Some(flow) == spec.flow.as_ref())
             && filter.created_before.is_none_or(|at| status.created_at < at)
             && filter.created_after.is_none_or(|at| status.created_at > at)
-            && self.text.as_ref().is_none_or(|text| is_found_in(task, text))
+            && self.text.as_ref().is_none_or(|text| has_text(spec, status, text))
     }
-}
-
-fn is_found_in(task: &Task, text: &str) -> bool {
-    let errors = task.status.attempts.iter().flat_map(|attempt| [&*attempt.message, &*attempt.name]);
-    [&*task.spec.name, &*task.spec.input]
-        .into_iter()
-        .chain(errors)
-        .any(|part| part.to_lowercase().contains(text))
 }

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use crate::store::{
     Advance, Amend, Answer, Claims, Keep, LaneClaim, NodeId, Push, Rate, Retention, Store, Target, Turn,
 };
-use crate::task::{Conflict, Key, Outcome, Quiet, Rules, Settlement, Spec, Standing, TaskId, settle};
+use crate::task::{Conflict, Key, Outcome, Quiet, Rules, Settlement, Spec, TaskId, settle};
 use crate::time::{ManualClock, Millis};
 
 use super::MemoryStore;
@@ -47,12 +47,7 @@ impl Bench {
 
     /// Ends everything that was claimed in a turn.
     fn end(&mut self, turn: &Turn, outcome: &Outcome) {
-        let ends = turn.claimed.iter().map(|run| {
-            let (id, retry) = (&run.spec.id, &run.spec.retry);
-            let standing =
-                Standing { id, epoch: run.epoch, failures: 0, losses: 0, elapsed: 0, timeout: None, retry };
-            settle(&standing, outcome, &Rules::default())
-        });
+        let ends = turn.claimed.iter().map(|run| settle(&run.standing(), outcome, &Rules::default()));
         let _ = self.step("node", ends.collect(), Vec::new());
     }
 

@@ -72,6 +72,10 @@ impl Book {
         if self.by_id.get(&task.spec.id) != Some(&slot) || self.serials.get(&task.serial) != Some(&slot) {
             return Err("cannot be found");
         }
+        let of_flow = |flow| self.flows.get(flow).and_then(|serials| serials.get(&task.serial));
+        if task.spec.flow.as_ref().is_some_and(|flow| of_flow(flow) != Some(&slot)) {
+            return Err("cannot be found in its workflow");
+        }
         let key = key_of(&task.spec).filter(|_| !state.is_final() && !status.superseded);
         if key.is_some_and(|at| self.keys.rows.get(&at).and_then(|row| row.holder) != Some(slot)) {
             return Err("does not hold its key");

@@ -50,10 +50,27 @@ pub(super) async fn due(link: &Arc<Link>, max: usize) -> Result<Due, StoreError>
     let mut command = link.command(&CELLS, 2, 64);
     command.arg("due").arg(max);
     let mut answer = ask(link, &CELLS, command).await?;
-    let due = answer.items()?.map(|item| {
+    let cells = answer.items()?.map(|item| {
         let mut item = Items::of(item)?;
         let key = Name::from(item.text()?);
         Ok((key, Cell { value: item.text()?.into(), due_at: item.date()? }))
     })?;
-    Ok((due, answer.date()?))
+    Ok(Due { cells, next_at: answer.date()?, now: answer.date()?.unwrap_or_default() })
+}
+
+pub(super) async fn page(
+    link: &Arc<Link>,
+    prefix: &str,
+    after: Option<&str>,
+    max: usize,
+) -> Result<Vec<(Name, Cell)>, StoreError> {
+    let mut command = link.command(&CELLS, 4, 128);
+    let after = after.filter(|after| *after >= prefix).unwrap_or_default();
+    command.arg("page").arg(prefix).arg(after).arg(max);
+    let mut answer = ask(link, &CELLS, command).await?;
+    answer.items()?.map(|item| {
+        let mut item = Items::of(item)?;
+        let (key, value, due) = (Name::from(item.text()?), item.text()?.into(), item.number()?);
+        Ok((key, Cell { value, due_at: u64::try_from(due - 1).ok() }))
+    })
 }

@@ -28,35 +28,19 @@ pub(super) const FAR: Millis = (1 << 48) - 1;
 /// A spec with nothing special about it: its retry policy is kept as no text at all.
 static PLAIN: LazyLock<Spec> = LazyLock::new(|| Spec::new("", ""));
 
-/// By their numbers in the scripts; 0 is none.
-const CAUSES: [Cause; 13] = [
-    Cause::Claim,
-    Cause::Complete,
-    Cause::Fail,
-    Cause::Retry,
-    Cause::Snooze,
-    Cause::Release,
-    Cause::Lose,
-    Cause::Poison,
-    Cause::Cancel,
-    Cause::Supersede,
-    Cause::Block,
-    Cause::Expire,
-    Cause::Revive,
-];
-
 const STATES: [State; 5] =
     [State::Waiting, State::Running, State::Completed, State::Failed, State::Cancelled];
 
+/// Its number in the scripts, where 0 is none.
 pub(super) fn cause_number(cause: Cause) -> u64 {
-    CAUSES.iter().position(|other| *other == cause).map_or(0, |at| at as u64 + 1)
+    cause.number() as u64 + 1
 }
 
 /// The cause with this number, `None` for 0.
 pub(super) fn cause_of(number: u64) -> Result<Option<Cause>, StoreError> {
     match number {
         0 => Ok(None),
-        _ => CAUSES.get(number as usize - 1).map(|cause| Some(*cause)).ok_or_else(|| corrupt("a cause")),
+        _ => Cause::ALL.get(number as usize - 1).copied().map(Some).ok_or_else(|| corrupt("a cause")),
     }
 }
 
@@ -75,7 +59,12 @@ fn check(spec: &Spec) -> Result<(), StoreError> {
     let blockers = spec.blockers.iter().flat_map(|blockers| &blockers.ids).map(TaskId::as_str);
     let key = spec.key.iter().map(|key| &*key.text);
     let own = [spec.id.as_str(), &*spec.name, &*spec.queue];
-    own.into_iter().chain(spec.group.as_deref()).chain(key).chain(blockers).try_for_each(check_name)
+    own.into_iter()
+        .chain(spec.group.as_deref())
+        .chain(spec.flow.as_deref())
+        .chain(key)
+        .chain(blockers)
+        .try_for_each(check_name)
 }
 
 /// The field of a queue and something in it.
@@ -83,6 +72,14 @@ fn in_queue(queue: &str, name: &str) -> Vec<u8> {
     let mut field = Writer::default();
     field.text(1, queue).0.extend_from_slice(name.as_bytes());
     field.0
+}
+
+/// When it may start: a debounced one after the quiet time.
+fn starts(spec: &Spec) -> When {
+    match spec.key.as_ref().map(|key| key.quiet) {
+        Some(Quiet::Debounce { wait, .. }) => When::After(wait),
+        _ => spec.when,
+    }
 }
 
 /// What `admit.lua` reads of a spec, but for its text.
@@ -99,11 +96,10 @@ pub(super) fn meta(spec: &Spec, lane: usize) -> Result<Meta, StoreError> {
     let mut head = Writer::default();
     let keyed = spec.key.is_some();
     let flags = u64::from(spec.minted) | u64::from(keyed) << 1 | u64::from(spec.blockers.is_some()) << 2;
-    let quiet = spec.key.as_ref().map_or(Quiet::Off, |key| key.quiet);
-    let (kind, time) = match (quiet, spec.when) {
-        (Quiet::Debounce { wait, .. }, _) | (_, When::After(wait)) => (1, wait),
-        (_, When::Now) => (0, 0),
-        (_, When::At(at)) => (2, at),
+    let (kind, time) = match starts(spec) {
+        When::Now => (0, 0),
+        When::After(wait) => (1, wait),
+        When::At(at) => (2, at),
     };
     head.number(1, flags).number(1, kind).number(6, time).number(2, lane as u64);
     if let Some(key) = &spec.key {
@@ -132,6 +128,7 @@ pub(super) fn meta(spec: &Spec, lane: usize) -> Result<Meta, StoreError> {
     tail.text(1, spec.id.as_str()).text(1, spec.group.as_deref().unwrap_or_default());
     let key = spec.key.as_ref().map_or_else(Vec::new, |key| in_queue(&spec.queue, &key.text));
     tail.number(2, key.len() as u64).0.extend_from_slice(&key);
+    tail.text(1, spec.flow.as_deref().unwrap_or_default());
     Ok(Meta { head: head.0, tail: tail.0 })
 }
 
@@ -140,8 +137,9 @@ pub(super) fn text(spec: &Spec) -> Result<Vec<u8>, StoreError> {
     let mut text = Writer(Vec::with_capacity(96 + spec.input.len()));
     text.number(4, 0).number(1, VERSION).number(1, u64::from(spec.minted));
     text.text(1, &spec.name).text(1, &spec.queue).text(1, spec.group.as_deref().unwrap_or_default());
+    text.text(1, spec.flow.as_deref().unwrap_or_default());
     text.0.extend_from_slice(&spec.priority.to_be_bytes());
-    match spec.when {
+    match starts(spec) {
         When::Now => text.number(1, 0),
         When::After(wait) => text.number(1, 1).number(8, wait),
         When::At(at) => text.number(1, 2).number(8, at),
@@ -210,6 +208,8 @@ impl Decoder {
         let queue = self.shared(header.text(1)?, |spec| Some(&spec.queue));
         let group = header.text(1)?;
         let group = (!group.is_empty()).then(|| self.shared(group, |spec| spec.group.as_ref()));
+        let flow = header.text(1)?;
+        let flow = (!flow.is_empty()).then(|| self.shared(flow, |spec| spec.flow.as_ref()));
         let priority = header.short()? as i32;
         let when = match header.number(1)? {
             0 => When::Now,
@@ -239,6 +239,7 @@ impl Decoder {
             input,
             key,
             blockers,
+            flow,
             timeout,
             retry,
             expires_at,

@@ -4,7 +4,6 @@
 //! namespace hears of a restart or a failover. A call on a connection that fails is not repeated here: whoever
 //! called knows whether it may be.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -14,10 +13,12 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use super::codec::FAR;
 use super::fault::{breaks, told, wants_script};
 use super::script::{BEAT, Script};
 use super::wire::Items;
 use crate::store::StoreError;
+use crate::time::Clock;
 
 /// Version of the layout of the keys.
 const LAYOUT: i64 = 1;
@@ -36,8 +37,8 @@ pub(super) struct Link {
     /// The one declared key of every script.
     key: String,
     patience: Duration,
-    /// For tests: by how much the clock of the namespace is ahead of the server's.
-    ahead: Option<Arc<AtomicU64>>,
+    /// Instead of the server's clock, in tests.
+    clock: Option<Arc<dyn Clock>>,
     line: Mutex<Line>,
 }
 
@@ -63,7 +64,7 @@ impl Link {
         client: redis::Client,
         prefix: &str,
         patience: Duration,
-        ahead: Option<Arc<AtomicU64>>,
+        clock: Option<Arc<dyn Clock>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             client,
@@ -71,7 +72,7 @@ impl Link {
             runtime: Handle::current(),
             key: format!("{prefix}m"),
             patience,
-            ahead,
+            clock,
             line: Mutex::default(),
         })
     }
@@ -83,8 +84,11 @@ impl Link {
     /// A call of a script, to which its arguments are added.
     pub fn command(&self, script: &Script, arguments: usize, bytes: usize) -> Cmd {
         let mut command = Cmd::with_capacity(arguments + 5, bytes + 128);
-        let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.load(Ordering::SeqCst));
-        command.arg("EVALSHA").arg(script.digest()).arg(1).arg(&self.key).arg(ahead);
+        command.arg("EVALSHA").arg(script.digest()).arg(1).arg(&self.key);
+        match &self.clock {
+            None => command.arg(""),
+            Some(clock) => command.arg(clock.now().min(FAR)),
+        };
         command
     }
 

@@ -28,7 +28,7 @@
 //!
 //! ```text
 //! ~{*}:* &{*}:* +evalsha +script|load +info +ping +subscribe +unsubscribe +publish +time
-//! +get +set +unlink +exists +rename +hget +hset +hdel +hmget +hgetall +hlen +hincrby
+//! +get +set +unlink +exists +rename +hget +hset +hdel +hexists +hmget +hgetall +hlen +hincrby
 //! +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zremrangebyrank +zremrangebyscore +zcard +zscore
 //! +rpush +lpop +lindex +sadd +srem +smembers +sismember
 //! ```
@@ -43,6 +43,7 @@ mod codec;
 mod fault;
 mod link;
 mod nodes;
+mod notes;
 mod operating;
 mod options;
 mod push;
@@ -52,15 +53,14 @@ mod wake;
 mod wire;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
     Query, Refusal, Retention, Store, StoreError, Swap, Target, Turn,
 };
-use crate::task::{Claimed, Name, TaskId};
-use crate::time::Millis;
+use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
+use crate::time::{Clock, Millis};
 
 pub use options::RedisOptions;
 
@@ -92,25 +92,21 @@ impl RedisStore {
         Self::open(url, options, None).await
     }
 
-    /// The same with a clock that is `ahead` ms ahead of the server's; for tests, which cannot wait for hours.
-    pub async fn with_clock(
-        url: &str,
-        options: RedisOptions,
-        ahead: Arc<AtomicU64>,
-    ) -> Result<Self, StoreError> {
-        Self::open(url, options, Some(ahead)).await
+    /// The same on this clock instead of the server's; for tests, which cannot wait for hours.
+    pub async fn with_clock(url: &str, options: RedisOptions, clock: impl Clock) -> Result<Self, StoreError> {
+        Self::open(url, options, Some(Arc::new(clock))).await
     }
 
     async fn open(
         url: &str,
         options: RedisOptions,
-        ahead: Option<Arc<AtomicU64>>,
+        clock: Option<Arc<dyn Clock>>,
     ) -> Result<Self, StoreError> {
         options.check()?;
         let (client, prefix) = (options.client(url)?, options.prefix());
         let patience = Duration::from_millis(options.timeout);
-        let data = Link::new(client.clone(), &prefix, patience, ahead.clone());
-        let beat = Link::new(client.clone(), &prefix, patience, ahead);
+        let data = Link::new(client.clone(), &prefix, patience, clock.clone());
+        let beat = Link::new(client.clone(), &prefix, patience, clock);
         data.open().await?;
         let wake = Arc::new(Wake::new(client, &prefix));
         let pusher = Pusher::new(data.clone(), wake.clone());
@@ -155,6 +151,14 @@ impl Store for RedisStore {
         })
     }
 
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        Box::pin(async move { notes::note(&self.data, &notes).await })
+    }
+
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        Box::pin(async move { notes::read(&self.data, &ids, kind).await })
+    }
+
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         Box::pin(async move { reading::get(&self.data, &ids).await })
     }
@@ -181,6 +185,10 @@ impl Store for RedisStore {
 
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
         Box::pin(async move { cells::read(&self.data, &key).await })
+    }
+
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        Box::pin(async move { cells::page(&self.data, &prefix, after.as_deref(), max).await })
     }
 
     fn changed(&self) -> Answer<'_, ()> {

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::codec::{Decoder, FAR, status};
 use super::link::Link;
-use super::reading::{Scan, is_found_in, views_of};
+use super::reading::{Scan, views_of};
 use super::script::{AMEND, PRUNE};
 use super::wire::Items;
+use crate::store::query::has_text;
 use crate::store::{Amend, Amended, Filter, Keep, Retention, StoreError, Target};
 use crate::task::{State, Status, TaskId};
 use crate::time::Millis;
@@ -85,7 +86,7 @@ async fn find(
     mut cursor: String,
 ) -> Result<(Vec<TaskId>, String), StoreError> {
     let began = Instant::now();
-    let text = filter.search.as_ref().map(|text| text.to_lowercase());
+    let text = filter.text();
     let scan = Scan::new(link, filter, true, text.is_none()).await?;
     let mut decoder = Decoder::default();
     let mut ids = Vec::new();
@@ -95,7 +96,9 @@ async fn find(
             let (id, status) = match &text {
                 None => status(&Items::of(told)?.bytes()?)?,
                 Some(text) => match decoder.record(told)? {
-                    Some(record) if is_found_in(&record, text) => (record.spec.id.clone(), record.status),
+                    Some(record) if has_text(&record.spec, &record.status, text) => {
+                        (record.spec.id.clone(), record.status)
+                    }
                     _ => continue,
                 },
             };

@@ -10,8 +10,9 @@ use super::link::Link;
 use super::nodes::ask;
 use super::script::READ;
 use super::wire::Items;
+use crate::store::query::{MARK, has_text, no_cursor};
 use crate::store::{Counts, Filter, Found, Page, Query, StoreError};
-use crate::task::{Record, TaskId, View};
+use crate::task::{TaskId, View};
 use crate::time::Millis;
 
 /// Ids of one call.
@@ -23,9 +24,6 @@ const CHUNKS: usize = 50;
 
 /// How long a page is looked for: after that it is what was found, and says where to go on.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// First of a cursor that a page has brought: no id has a control character.
-const MARK: char = '\u{1}';
 
 pub(super) async fn get(link: &Arc<Link>, ids: &[TaskId]) -> Result<Found, StoreError> {
     let mut found = Found::default();
@@ -50,6 +48,7 @@ pub(super) struct Scan {
     forward: bool,
     views: String,
     group: String,
+    flow: String,
     before: Option<Millis>,
     after: Option<Millis>,
     is_brief: bool,
@@ -97,6 +96,7 @@ impl Scan {
             forward,
             views: views_of(filter),
             group: filter.group.as_deref().unwrap_or_default().into(),
+            flow: filter.flow.as_deref().unwrap_or_default().into(),
             before: filter.created_before,
             after: filter.created_after,
             is_brief,
@@ -110,7 +110,7 @@ impl Scan {
         let mut command = link.command(&READ, 16, 256);
         command.arg("scan").arg(if self.forward { "+" } else { "-" }).arg(cursor);
         command.arg(max).arg(if max == 0 { 0 } else { CHUNKS }).arg(&self.views).arg(&self.group);
-        command.arg(date(self.before)).arg(date(self.after)).arg(u8::from(self.is_brief));
+        command.arg(date(self.before)).arg(date(self.after)).arg(u8::from(self.is_brief)).arg(&self.flow);
         match &self.lanes {
             None => command.arg("-1"),
             Some(lanes) => command.arg(lanes.len()).arg(lanes),
@@ -132,7 +132,7 @@ pub(super) async fn list(link: &Arc<Link>, query: &Query) -> Result<Page, StoreE
         Some(cursor) => serial_at(link, cursor).await?,
     };
     let scan = Scan::new(link, &query.filter, false, false).await?;
-    let text = query.filter.search.as_ref().map(|text| text.to_lowercase());
+    let text = query.filter.text();
     let mut page = Page::default();
     let mut serials: Vec<String> = Vec::new();
     let mut decoder = Decoder::default();
@@ -147,7 +147,7 @@ pub(super) async fn list(link: &Arc<Link>, query: &Query) -> Result<Page, StoreE
         page.now = portion.now;
         for (serial, record) in portion.found {
             let Some(record) = decoder.record(record)? else { continue };
-            if text.as_ref().is_some_and(|text| !is_found_in(&record, text)) {
+            if text.as_ref().is_some_and(|text| !has_text(&record.spec, &record.status, text)) {
                 continue;
             }
             if serials.len() == query.limit {
@@ -170,7 +170,7 @@ pub(super) async fn list(link: &Arc<Link>, query: &Query) -> Result<Page, StoreE
 
 /// The serial behind a cursor: one that a page has brought, or the id of a task.
 async fn serial_at(link: &Arc<Link>, cursor: &str) -> Result<String, StoreError> {
-    let wrong = || StoreError::Failed(format!("{cursor:?} is not a cursor of a page").into());
+    let wrong = || no_cursor(cursor);
     if let Some(serial) = cursor.strip_prefix(MARK) {
         let is_serial = serial.len() == 16 && serial.bytes().all(|byte| byte.is_ascii_digit());
         return if is_serial { Ok(serial.into()) } else { Err(wrong()) };
@@ -179,13 +179,6 @@ async fn serial_at(link: &Arc<Link>, cursor: &str) -> Result<String, StoreError>
     command.arg("serial").arg(cursor);
     let serial = super::wire::text(link.run(&READ, command, Duration::ZERO).await?)?;
     if serial.is_empty() { Err(wrong()) } else { Ok(serial) }
-}
-
-/// Name, input or an error holds this text, which is in lower case.
-pub(super) fn is_found_in(record: &Record, text: &str) -> bool {
-    let errors = record.status.attempts.iter().flat_map(|attempt| [&*attempt.message, &*attempt.name]);
-    let parts = [&*record.spec.name, &*record.spec.input].into_iter().chain(errors);
-    parts.map(str::to_lowercase).any(|part| part.contains(text))
 }
 
 pub(super) async fn counts(link: &Arc<Link>, queue: Option<&str>) -> Result<Counts, StoreError> {

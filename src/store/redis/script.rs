@@ -24,6 +24,7 @@ script!(PRUNE: "book", "ends", "prune");
 script!(CELLS: "book", "swap", "cells");
 script!(BEAT: "book", "nodes", "beat");
 script!(READ: "book", "read");
+script!(NOTES: "book", "notes");
 
 impl Script {
     /// The digest of its text.

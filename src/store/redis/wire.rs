@@ -50,7 +50,7 @@ impl Items {
     }
 
     pub fn texts(&mut self) -> Result<Vec<String>, StoreError> {
-        self.items()?.map(text)
+        texts(self.value()?)
     }
 
     pub fn map<T>(self, each: impl FnMut(Value) -> Result<T, StoreError>) -> Result<Vec<T>, StoreError> {
@@ -68,6 +68,10 @@ pub(super) fn bytes(value: Value) -> Result<Vec<u8>, StoreError> {
 
 pub(super) fn text(value: Value) -> Result<String, StoreError> {
     String::from_utf8(bytes(value)?).map_err(|_| corrupt("not UTF-8"))
+}
+
+pub(super) fn texts(value: Value) -> Result<Vec<String>, StoreError> {
+    Items::of(value)?.map(text)
 }
 
 pub(super) fn number(value: Value) -> Result<i64, StoreError> {

@@ -2,14 +2,14 @@
 
 use rusqlite::{Result, params};
 
+use crate::store::plan::{BLOCKED, TAKEN};
 use crate::store::{Advance, Settled, Turn};
-use crate::task::{Attempt, Cause, OnBlockerFailure, Settlement, State, TaskId};
+use crate::task::{Attempt, Cause, Settlement, State, TaskId};
 use crate::time::Millis;
 
 use super::STEP;
 use super::claim::Runs;
 use super::ledger::Ledger;
-use super::push::{BLOCKED, SUPERSEDED_BY};
 use super::row::{Task, first, signed};
 
 impl Ledger<'_> {
@@ -35,17 +35,16 @@ impl Ledger<'_> {
 
     fn settle(&mut self, end: &Settlement, runs: &mut Runs) -> Result<Settled> {
         let epoch = end.epoch as i64;
-        if let Some(run) = runs.get(epoch)
+        let run = runs.take(epoch, &end.id);
+        let serial = run.as_ref().map(|run| run.serial);
+        if let Some(run) = run
             && end.cause == Cause::Complete
             && end.spawn.is_empty()
             && run.is_first
-            && run.id == end.id
         {
-            let run = run.clone();
             if self.sql.end_run.execute(params![run.serial, epoch])? == 0 {
                 return Ok(Settled::Stale);
             }
-            runs.forget(epoch);
             if self.complete(end, &run)? {
                 return Ok(Settled::Applied(Cause::Complete));
             }
@@ -53,7 +52,7 @@ impl Ledger<'_> {
             let node = self.node_no(&run.node)?;
             self.sql.run.execute(params![run.serial, epoch, node, signed(run.started_at)])?;
         }
-        let task = match runs.get(epoch).filter(|run| run.id == end.id).map(|run| run.serial) {
+        let task = match serial {
             Some(serial) => self.at(serial)?,
             None => self.find(&end.id)?,
         };
@@ -63,7 +62,6 @@ impl Ledger<'_> {
         }) else {
             return Ok(Settled::Stale);
         };
-        runs.forget(epoch);
         self.settle_task(task, end.clone())
     }
 
@@ -88,7 +86,7 @@ impl Ledger<'_> {
         let bytes = run.input_bytes + output.map_or(0, str::len);
         self.file(State::Completed, bytes as i64, 1);
         self.took(State::Running, Cause::Complete);
-        self.recount(run.lane, crate::task::View::Running, crate::task::View::Completed, 1)?;
+        self.recount(run.lane, crate::task::View::Running, crate::task::View::Completed)?;
         self.unbusy(run.lane, run.group.as_ref())?;
         Ok(true)
     }
@@ -107,7 +105,7 @@ impl Ledger<'_> {
         if end.state().is_final() {
             task.status.output = end.output.clone();
             if end.cause == Cause::Supersede {
-                task.status.cancel = Some(SUPERSEDED_BY.into());
+                task.status.cancel = Some(TAKEN.into());
             }
             self.finish(&mut task, end.cause)?;
             if !end.spawn.is_empty() {
@@ -173,8 +171,7 @@ impl Ledger<'_> {
             let edges = super::row::all(&mut self.sql.edges, params![blocker, upto, left as i64], read)?;
             let is_last = edges.len() < left;
             for (wait_no, dependent, runs_anyway) in &edges {
-                let on_failure = if *runs_anyway { OnBlockerFailure::Run } else { OnBlockerFailure::Cancel };
-                self.tell(*dependent, *wait_no, completed || on_failure == OnBlockerFailure::Run, ended)?;
+                self.tell(*dependent, *wait_no, completed || *runs_anyway, ended)?;
             }
             left -= edges.len();
             if is_last {

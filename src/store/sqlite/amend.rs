@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use rusqlite::Result;
 
+use crate::store::plan::Ended;
 use crate::store::{Amend, Amended, Filter, Target};
 use crate::task::{Cause, State, Status, TaskId};
 
 use super::STEP;
 use super::filter::Chosen;
 use super::ledger::Ledger;
-use super::push::Ended;
 use super::row::{SUPERSEDED, Task};
 
 impl Ledger<'_> {
@@ -80,16 +80,8 @@ impl Ledger<'_> {
     }
 
     fn can(&mut self, task: &Task, change: &Amend) -> Result<bool> {
-        let status = &task.status;
-        let waits = status.state == State::Waiting;
-        Ok(match change {
-            Amend::Cancel(_) => waits || status.state == State::Running && status.cancel.is_none(),
-            Amend::Retry => status.state.is_final() && self.key_is_free(task)?,
-            Amend::Remove => status.state != State::Running,
-            Amend::Promote => waits && status.run_at > self.now,
-            Amend::Reschedule(at) => waits && status.run_at != *at,
-            Amend::Prioritise(priority) => waits && status.priority != *priority,
-        })
+        Ok(change.applies(&task.status, self.now)
+            && (!matches!(change, Amend::Retry) || self.key_is_free(task)?))
     }
 
     fn change(&mut self, task: Task, change: &Amend, amended: &mut Amended) -> Result<()> {
@@ -135,6 +127,9 @@ impl Ledger<'_> {
     /// Lets an ended task wait again, with fresh budgets and no last moment; answers whose end it follows.
     fn revive(&mut self, mut task: Task) -> Result<Option<TaskId>> {
         self.unfile(&mut task)?;
+        if task.status.state == State::Completed {
+            self.drop_steps(&task)?;
+        }
         self.enter(&mut task, Cause::Revive)?;
         let place = self.next_serial();
         (task.place, task.wait_no, task.expires_at) = (place, place, None);
@@ -156,6 +151,6 @@ impl Ledger<'_> {
         self.unfile(&mut task)?;
         self.sql.drop_task.execute([task.serial])?;
         self.sql.drop_status.execute([task.serial])?;
-        Ok(())
+        self.drop_notes(&task)
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use rusqlite::{Result, params};
 
 use crate::store::{Claims, LaneClaim, NodeId, Turn};
-use crate::task::{Cause, Claimed, Name, State, View};
+use crate::task::{Cause, Claimed, Name, State, TRANSITIONS, TaskId, View};
 use crate::time::Millis;
 
 use super::STEP;
@@ -24,10 +24,9 @@ use super::stream::{Candidate, Stream};
 #[derive(Default)]
 pub(super) struct Runs(HashMap<i64, Run, Numbered>);
 
-#[derive(Clone)]
 pub(super) struct Run {
     pub serial: i64,
-    pub id: crate::task::TaskId,
+    pub id: TaskId,
     pub lane: i64,
     pub group: Option<Name>,
     pub node: NodeId,
@@ -41,8 +40,10 @@ pub(super) struct Run {
 const REMEMBERED: usize = 100_000;
 
 impl Runs {
-    pub fn get(&self, epoch: i64) -> Option<&Run> {
-        self.0.get(&epoch)
+    /// A run is settled once: what is known of it is given away.
+    pub fn take(&mut self, epoch: i64, id: &TaskId) -> Option<Run> {
+        self.0.get(&epoch).filter(|run| run.id == *id)?;
+        self.0.remove(&epoch)
     }
 
     pub fn remember(&mut self, epoch: i64, run: Run) {
@@ -50,10 +51,6 @@ impl Runs {
             self.0.clear();
         }
         self.0.insert(epoch, run);
-    }
-
-    pub fn forget(&mut self, epoch: i64) {
-        self.0.remove(&epoch);
     }
 }
 
@@ -208,7 +205,7 @@ impl Ledger<'_> {
         }
         self.took(State::Waiting, Cause::Claim);
         self.meta.waiting -= 1;
-        self.recount(lane, View::Waiting, View::Running, 1)?;
+        self.recount(lane, View::Waiting, View::Running)?;
         self.busy(lane, candidate.group.as_ref())?;
         let elapsed = now.saturating_sub(candidate.first_started_at.unwrap_or(now));
         let Candidate { priority, failures, losses, group, has_status, .. } = candidate;
@@ -231,8 +228,9 @@ impl Ledger<'_> {
 
     /// Counts a transition that was made without its record at hand.
     pub fn took(&mut self, from: State, by: Cause) {
-        if let Some(row) =
-            crate::task::TRANSITIONS.iter().position(|(one, cause, _)| (*one, *cause) == (from, by))
+        // Only tests ask for it, and this is the path of every task.
+        if cfg!(debug_assertions)
+            && let Some(row) = TRANSITIONS.iter().position(|(one, cause, _)| (*one, *cause) == (from, by))
         {
             self.transitions[row] += 1;
         }

@@ -218,9 +218,7 @@ impl Life {
 
     /// Takes the files away: the node has left.
     pub fn end(self) {
-        for ending in [".beat", ".lock"] {
-            let _ = fs::remove_file(beside(&self.path, ending));
-        }
+        remove(&self.path);
         let _ = self.lock.unlock();
     }
 }
@@ -248,9 +246,12 @@ pub(super) fn sign_of(db: &Path, node: &str) -> io::Result<Sign> {
 
 /// Removes what a node that has ended has left behind.
 pub(super) fn bury(db: &Path, node: &str) {
-    let path = beside(db, ".nodes").join(file_name(node));
+    remove(&beside(db, ".nodes").join(file_name(node)));
+}
+
+fn remove(path: &Path) {
     for ending in [".beat", ".lock"] {
-        let _ = fs::remove_file(beside(&path, ending));
+        let _ = fs::remove_file(beside(path, ending));
     }
 }
 

@@ -4,6 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Result, params_from_iter};
 
 use crate::store::Filter;
+use crate::store::query::has_text;
 use crate::task::{Name, View};
 use crate::time::Millis;
 
@@ -35,14 +36,16 @@ impl Chosen {
         if let Some(group) = &filter.group {
             and(" AND t.grp = ?", Value::Text(group.to_string()));
         }
+        if let Some(flow) = &filter.flow {
+            and(" AND t.flow = ?", Value::Text(flow.to_string()));
+        }
         if let Some(at) = filter.created_before {
             and(" AND t.created_at < ?", Value::Integer(signed(at)));
         }
         if let Some(at) = filter.created_after {
             and(" AND t.created_at > ?", Value::Integer(signed(at)));
         }
-        let text = filter.search.as_ref().map(|text| text.to_lowercase());
-        Self { condition, values, lanes, text }
+        Self { condition, values, lanes, text: filter.text() }
     }
 
     pub fn of(ledger: &mut Ledger<'_>, filter: &Filter) -> Result<Self> {
@@ -74,10 +77,7 @@ impl Chosen {
 
     /// Whether the text that is searched for is in a task.
     pub fn is_in(&self, task: &Task) -> bool {
-        let Some(text) = &self.text else { return true };
-        let errors = task.status.attempts.iter().flat_map(|attempt| [&*attempt.message, &*attempt.name]);
-        let parts = [&*task.spec.name, &*task.spec.input];
-        parts.into_iter().chain(errors).any(|part| part.to_lowercase().contains(text))
+        self.text.as_ref().is_none_or(|text| has_text(&task.spec, &task.status, text))
     }
 
     pub fn searches(&self) -> bool {

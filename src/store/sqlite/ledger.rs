@@ -325,14 +325,9 @@ impl<'c> Ledger<'c> {
     /// Takes a running task from its node.
     pub fn let_go(&mut self, task: &mut Task) -> Result<()> {
         self.sql.end_run.execute(params![task.serial, task.status.epoch as i64])?;
-        task.node = None;
         task.status.owner = None;
         self.count(task.lane, View::Running, -1)?;
         self.unbusy(task.lane, task.spec.group.as_ref())
-    }
-
-    pub fn lane_no(&mut self, queue: &Name, name: &Name) -> Result<i64> {
-        self.find_lane(queue, name)
     }
 
     /// The statements whose rows need names, and the names.

@@ -27,6 +27,7 @@ mod keys;
 mod lanes;
 mod ledger;
 mod nodes;
+mod notes;
 mod numbers;
 mod push;
 mod read;
@@ -51,40 +52,17 @@ use super::{
     Advance, Amend, Amended, Answer, Cell, Counts, Due, Found, Node, NodeId, Page, Pulse, Push, Pushed,
     Query, Refusal, Retention, Store, StoreError, Swap, Target, Turn,
 };
-use crate::task::{Claimed, Name, TaskId};
+use crate::store::query::no_cursor;
+use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
 use crate::time::{Clock, Millis, WallClock};
 
+pub use super::open::{Durability, Options};
 use nodes::{Verdict, Watch};
 use reader::Reader;
 use writer::{Bond, Desk, Job, Order};
 
 /// Bound on what one step promotes, ends by itself, or changes for a filter.
 const STEP: usize = 1000;
-
-/// What a power cut may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// Nothing that was answered: every commit is synced to the disk first.
-    #[default]
-    Strict,
-    /// What was answered in the last half second. The file is whole in any case.
-    Relaxed,
-}
-
-/// How a file is used.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What a power cut may take.
-    pub durability: Durability,
-    /// How long a node may stay silent before its tasks are given to others.
-    pub lease: Millis,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { durability: Durability::Strict, lease: 30_000 }
-    }
-}
 
 /// Tasks in a SQLite file. Several of one file in one process share a writer.
 #[derive(Clone)]
@@ -340,6 +318,14 @@ impl Store for SqliteStore {
         })
     }
 
+    fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
+        self.write(notes.len(), move |desk| notes.iter().map(|noted| desk.ledger.note(noted)).collect())
+    }
+
+    fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {
+        self.ask(move |db, _| notes::read(db, &ids, kind))
+    }
+
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Found> {
         self.ask(move |db, now| read::get(db, &ids, now))
     }
@@ -348,10 +334,7 @@ impl Store for SqliteStore {
         let now = self.file.bond.clock.now();
         let cursor = query.cursor.clone();
         let page = waited(self.file.slow.ask(move |db| read::list(db, &query, now)));
-        Box::pin(async move {
-            let wrong = || format!("{:?} is not a cursor of a page", cursor.as_deref().unwrap_or_default());
-            page.await?.ok_or_else(|| StoreError::Failed(wrong().into()))
-        })
+        Box::pin(async move { page.await?.ok_or_else(|| no_cursor(cursor.as_deref().unwrap_or_default())) })
     }
 
     fn counts(&self, queue: Option<Name>) -> Answer<'_, Counts> {
@@ -371,6 +354,10 @@ impl Store for SqliteStore {
 
     fn read(&self, key: Name) -> Answer<'_, Option<Cell>> {
         self.ask(move |db, _| read::cell(db, &key))
+    }
+
+    fn cells(&self, prefix: Name, after: Option<Name>, max: usize) -> Answer<'_, Vec<(Name, Cell)>> {
+        self.ask(move |db, _| read::cells(db, &prefix, after.as_deref(), max))
     }
 
     fn changed(&self) -> Answer<'_, ()> {
@@ -411,7 +398,7 @@ impl Store for SqliteStore {
             Ok(entries
                 .into_iter()
                 .map(|entry| {
-                    let beat_at = nodes::ago(now, watch.seen_at(&entry.id, at));
+                    let beat_at = now.saturating_sub(watch.seen_at(&entry.id, at));
                     entry.told(beat_at)
                 })
                 .collect())

@@ -16,7 +16,7 @@ use crate::time::Millis;
 
 use super::files::{Life, Sign, bury, sign_of};
 use super::ledger::Ledger;
-use super::row::{all, first, signed};
+use super::row::{all, first};
 
 /// Nodes of this process, and what was seen of the others.
 #[derive(Default)]
@@ -180,9 +180,4 @@ pub(super) fn failed(error: &std::io::Error) -> StoreError {
         std::io::ErrorKind::StorageFull => StoreError::Full(error.to_string().into()),
         _ => StoreError::Unreachable(format!("the files of the node: {error}").into()),
     }
-}
-
-/// A date for people, from how long ago it was.
-pub(super) fn ago(now: Millis, time: Millis) -> Millis {
-    signed(now.saturating_sub(time)) as Millis
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Result, params};
 
-use crate::store::plan::{self, KeyAt, Meeting, Shelf, key_of};
+use crate::store::plan::{self, BLOCKED, Ended, KeyAt, Meeting, Shelf, TAKEN, key_of};
 use crate::store::{Push, Pushed, Refusal};
 use crate::task::{Cause, Name, OnBlockerFailure, Quiet, Spec, State, Status, TaskId, Text, View, When};
 use crate::time::Millis;
@@ -12,11 +12,6 @@ use crate::time::Millis;
 use super::STEP;
 use super::ledger::Ledger;
 use super::row::{self, AWAITED, GIVEN, KEYED, PLAIN, SLID, Task, first, signed};
-
-/// The reason given to a task whose key another one has taken.
-pub(super) const SUPERSEDED_BY: &str = "another task has taken its key";
-/// The reason given to a task whose blocker did not complete.
-pub(super) const BLOCKED: &str = "a task that it waits for did not complete";
 
 /// A task that may have to wait for others.
 struct Tie {
@@ -69,11 +64,11 @@ impl Ledger<'_> {
             && self.serial_of(&spec.id)?.is_none()
         {
             match self.meet(at, &spec)? {
-                (Meeting::Found(id) | Meeting::Refused(id), _) => return Ok(found(id)),
+                (Meeting::Found(id) | Meeting::Refused(id), _) => return Ok(Pushed::found(id)),
                 (Meeting::Free, _) | (_, None) => {}
                 (Meeting::Oust, Some(mut holder)) => {
                     self.unplace(&mut holder)?;
-                    holder.status.cancel = Some(SUPERSEDED_BY.into());
+                    holder.status.cancel = Some(TAKEN.into());
                     ousted = Some(holder.spec.id.clone());
                     self.finish(&mut holder, Cause::Supersede)?;
                 }
@@ -81,7 +76,7 @@ impl Ledger<'_> {
                 (Meeting::Slide, Some(holder)) => {
                     let id = holder.spec.id.clone();
                     self.slide(holder, at, &spec)?;
-                    return Ok(found(id));
+                    return Ok(Pushed::found(id));
                 }
             }
             if let Some(Quiet::Debounce { wait, .. }) = spec.key.as_ref().map(|key| key.quiet) {
@@ -102,14 +97,9 @@ impl Ledger<'_> {
 
     /// Writes a new task and places it; `None` where its id is taken.
     fn insert(&mut self, spec: Arc<Spec>, keyed: bool) -> Result<Option<Task>> {
-        let lane = self.lane_no(&spec.queue, &spec.name)?;
+        let lane = self.find_lane(&spec.queue, &spec.name)?;
         let retry = self.retry_no(&spec.retry)?;
         let now = self.now;
-        let run_at = match spec.when {
-            When::Now => now,
-            When::After(delay) => now.saturating_add(delay),
-            When::At(at) => at,
-        };
         let flags = if keyed { KEYED } else { 0 } | if spec.minted { 0 } else { GIVEN };
         let is_plain = !keyed
             && spec.when == When::Now
@@ -131,6 +121,7 @@ impl Ledger<'_> {
             spec.timeout.map(signed),
             spec.group.as_deref(),
             row::extra(&spec),
+            spec.flow.as_deref(),
         ])?;
         if added == 0 {
             return Ok(None);
@@ -140,33 +131,14 @@ impl Ledger<'_> {
         } else {
             self.meta.created_at = signed(now);
         }
-        let status = Status {
-            state: State::Waiting,
-            cause: None,
-            priority: spec.priority,
-            run_at,
-            blockers: 0,
-            epoch: 0,
-            owner: None,
-            failures: 0,
-            losses: 0,
-            cancel: None,
-            superseded: false,
-            created_at: now,
-            first_started_at: None,
-            started_at: None,
-            finished_at: None,
-            output: None,
-            attempts: Vec::new(),
-        };
+        let status = Status::pushed(&spec, now);
         let (place, wait_no, expires_at) = (serial, serial, spec.expires_at);
-        let (end_no, node) = (None, None);
-        let task = Task { serial, spec, status, lane, place, wait_no, end_no, expires_at, flags, node };
+        let task = Task { serial, spec, status, lane, place, wait_no, end_no: None, expires_at, flags };
         self.place(&task)?;
         if is_plain {
             self.fresh.push(lane, serial, &task.spec);
         }
-        if run_at != now || task.expires_at.is_some() {
+        if task.status.run_at != now || task.expires_at.is_some() {
             self.save(&task)?;
         }
         Ok(Some(task))
@@ -225,9 +197,9 @@ impl Ledger<'_> {
     }
 
     /// Moves a task that was counted as `from`.
-    pub fn recount(&mut self, lane: i64, from: View, to: View, by: i64) -> Result<()> {
-        self.count(lane, from, -by)?;
-        self.count(lane, to, by)
+    pub fn recount(&mut self, lane: i64, from: View, to: View) -> Result<()> {
+        self.count(lane, from, -1)?;
+        self.count(lane, to, 1)
     }
 }
 
@@ -254,17 +226,4 @@ impl Shelf for Ledger<'_> {
         let (meeting, holder) = self.meet(at, spec)?;
         Ok((meeting, holder.map(|task| task.spec.id.clone())))
     }
-}
-
-fn found(id: TaskId) -> Pushed {
-    Pushed { id, created: false, ousted: None }
-}
-
-/// What blockers that have failed already do to a task that is tied to them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// They cancel it, where it says so.
-    Count,
-    /// Nothing: its revival was asked for in spite of them.
-    Forgive,
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Result, params, params_from_iter};
 
+use crate::store::query::MARK;
 use crate::store::{Cell, Counts, Due, Filter, Found, NodeId, Page, Query};
 use crate::task::{Claimed, Name, Record, TaskId, View};
 use crate::time::Millis;
@@ -17,8 +18,6 @@ use super::filter::{Chosen, Dictionary, lanes_of, list as numbers};
 use super::row::{self, Task, all, first, limit, signed};
 use super::statements::select_task;
 
-/// First of a cursor that a page has brought: no id has a control character.
-const MARK: char = '\u{1}';
 /// Fewer tasks than this are sorted rather than searched for.
 const FEW: u64 = 5000;
 /// A page that searches texts ends after this time, wherever it has come.
@@ -63,6 +62,20 @@ pub(super) fn cell(db: &Connection, key: &Name) -> Result<Option<Cell>> {
     first(&mut sql, [&**key], |row| Ok(Cell { value: row.get(0)?, due_at: limit(row, 1)? }))
 }
 
+pub(super) fn cells(
+    db: &Connection,
+    prefix: &str,
+    after: Option<&str>,
+    max: usize,
+) -> Result<Vec<(Name, Cell)>> {
+    // No text has the last of all bytes.
+    let sql = "SELECT key, value, due_at FROM cell
+        WHERE key >= ?1 AND key < ?1 || CAST(x'ff' AS TEXT) AND (?2 IS NULL OR key > ?2) ORDER BY key LIMIT ?3";
+    all(&mut *db.prepare_cached(sql)?, params![prefix, after, max as i64], |row| {
+        Ok((row.get::<_, Name>(0)?, Cell { value: row.get(1)?, due_at: limit(row, 2)? }))
+    })
+}
+
 pub(super) fn due(db: &Connection, max: usize, now: Millis) -> Result<Due> {
     let sql = "SELECT key, value, due_at FROM cell WHERE due_at IS NOT NULL ORDER BY due_at, key LIMIT ?1";
     let mut dated = all(&mut *db.prepare_cached(sql)?, [max as i64 + 1], |row| {
@@ -70,9 +83,9 @@ pub(super) fn due(db: &Connection, max: usize, now: Millis) -> Result<Due> {
     })?;
     let is_due = |cell: &Cell| cell.due_at.is_some_and(|at| at <= now);
     let found = dated.iter().take(max).take_while(|(_, cell)| is_due(cell)).count();
-    let next = dated.get(found).and_then(|(_, cell)| cell.due_at);
+    let next_at = dated.get(found).and_then(|(_, cell)| cell.due_at);
     dated.truncate(found);
-    Ok((dated, next))
+    Ok(Due { now, cells: dated, next_at })
 }
 
 pub(super) fn orphans(db: &Connection, nodes: &[NodeId], max: usize, now: Millis) -> Result<Vec<Claimed>> {
@@ -162,10 +175,15 @@ fn bounds(db: &Connection, filter: &Filter) -> Result<(i64, i64)> {
     Ok((first, last))
 }
 
+/// Its tasks have an index of their own.
+fn is_indexed(filter: &Filter) -> bool {
+    filter.group.is_some() || filter.flow.is_some()
+}
+
 /// The condition that gives a short list of candidates, where the states that are wanted are rare.
 fn few(db: &Connection, filter: &Filter, now: Millis) -> Result<Option<String>> {
     let is_kept = |view: &View| !matches!(view, View::Blocked | View::Scheduled | View::Waiting);
-    if filter.views.is_empty() || filter.group.is_some() || !filter.views.iter().all(is_kept) {
+    if filter.views.is_empty() || is_indexed(filter) || !filter.views.iter().all(is_kept) {
         return Ok(None);
     }
     let there = counts(db, filter.queue.as_ref(), now)?;
@@ -234,10 +252,10 @@ impl Walk<'_> {
         before: i64,
         max: usize,
     ) -> Result<(Vec<Task>, Option<i64>)> {
-        let sources: Vec<String> = match (&filter.group, &chosen.lanes) {
-            (Some(_), None) => vec!["1".into()],
-            (Some(_), Some(lanes)) => vec![format!("t.lane IN ({})", numbers(lanes))],
-            (None, lanes) => {
+        let sources: Vec<String> = match (is_indexed(filter), &chosen.lanes) {
+            (true, None) => vec!["1".into()],
+            (true, Some(lanes)) => vec![format!("t.lane IN ({})", numbers(lanes))],
+            (false, lanes) => {
                 let lanes = match lanes {
                     Some(lanes) => lanes.clone(),
                     None => self.lanes_with(&filter.views)?,

@@ -14,6 +14,7 @@ struct Old {
     lane: i64,
     finished_at: i64,
     bytes: i64,
+    noted: bool,
 }
 
 /// Final states as files number them, and their views.
@@ -42,7 +43,13 @@ impl Ledger<'_> {
         }
         let (state, view) = STATES[file];
         let read = |row: &rusqlite::Row<'_>| {
-            Ok(Old { serial: row.get(0)?, lane: row.get(1)?, finished_at: row.get(2)?, bytes: row.get(3)? })
+            Ok(Old {
+                serial: row.get(0)?,
+                lane: row.get(1)?,
+                finished_at: row.get(2)?,
+                bytes: row.get(3)?,
+                noted: row.get(4)?,
+            })
         };
         // Age and bytes are found out one after the other, and mostly the first one is to stay.
         let mut batch = if over > 0 { over.min(max as i64) } else { 16 };
@@ -50,7 +57,7 @@ impl Ledger<'_> {
         while pruned < max {
             let old = all(&mut self.sql.ended, params![state, batch.min((max - pruned) as i64)], read)?;
             let found = old.len() as i64;
-            for Old { serial, lane, finished_at, bytes } in old {
+            for Old { serial, lane, finished_at, bytes, noted } in old {
                 let is_beyond = keep.count.is_some_and(|count| self.meta.ended[file] > signed(count))
                     || keep.bytes.is_some_and(|bytes| self.meta.bytes[file] > signed(bytes))
                     || keep.age.is_some_and(|age| signed(self.now) - finished_at > signed(age));
@@ -61,6 +68,9 @@ impl Ledger<'_> {
                 self.count(lane, view, -1)?;
                 self.sql.drop_task.execute([serial])?;
                 self.sql.drop_status.execute([serial])?;
+                if noted {
+                    self.sql.drop_notes.execute([serial])?;
+                }
                 pruned += 1;
             }
             if found < batch {

@@ -32,6 +32,8 @@ pub(super) const SLID: u8 = 16;
 /// It was ready when it was pushed, with nothing that could change its turn: after the cursor of its lane it
 /// is ready without a row that says so.
 pub(super) const PLAIN: u8 = 32;
+/// There are notes of it.
+pub(super) const NOTED: u8 = 64;
 
 /// A task as the writer works on it.
 #[derive(Clone, Debug)]
@@ -45,8 +47,6 @@ pub(super) struct Task {
     pub end_no: Option<i64>,
     pub expires_at: Option<Millis>,
     pub flags: u8,
-    /// The node that runs it.
-    pub node: Option<i64>,
 }
 
 impl Task {
@@ -120,7 +120,7 @@ pub(super) fn task(row: &Row<'_>, names: &mut dyn Names) -> Result<Task> {
     let place = row.get::<_, Option<i64>>(21)?.unwrap_or(serial);
     let wait_no = row.get::<_, Option<i64>>(22)?.unwrap_or(serial);
     let (end_no, expires_at) = (row.get(17)?, limit(row, 26)?);
-    Ok(Task { serial, spec: Arc::new(spec), status, lane, place, wait_no, end_no, expires_at, flags, node })
+    Ok(Task { serial, spec: Arc::new(spec), status, lane, place, wait_no, end_no, expires_at, flags })
 }
 
 fn number(row: &Row<'_>, at: usize) -> Result<u32> {
@@ -157,6 +157,7 @@ impl Terms {
             input,
             key: None,
             blockers: None,
+            flow: None,
             timeout: self.timeout,
             retry: names.retry(self.retry)?,
             expires_at: None,
@@ -187,6 +188,8 @@ struct Extra {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     run_anyway: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    flow: Option<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     delay: Option<Millis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run_at: Option<Millis>,
@@ -201,7 +204,7 @@ const CONFLICTS: [Conflict; 3] = [Conflict::Ignore, Conflict::Replace, Conflict:
 /// The text of what few specs have; `None` for most.
 pub(super) fn extra(spec: &Spec) -> Option<String> {
     let plain = spec.key.is_none() && spec.blockers.is_none() && spec.metadata.is_none();
-    if plain && spec.when == When::Now && spec.expires_at.is_none() {
+    if plain && spec.flow.is_none() && spec.when == When::Now && spec.expires_at.is_none() {
         return None;
     }
     let key = spec.key.as_ref();
@@ -220,6 +223,7 @@ pub(super) fn extra(spec: &Spec) -> Option<String> {
             _ => None,
         },
         after: blockers.map(|blockers| blockers.ids.iter().map(TaskId::to_text).collect()),
+        flow: spec.flow.clone(),
         run_anyway: blockers.is_some_and(|blockers| blockers.on_failure == OnBlockerFailure::Run),
         delay: match spec.when {
             When::After(delay) => Some(delay),
@@ -254,7 +258,7 @@ impl Extra {
             (None, Some(at)) => When::At(at),
             (None, None) => When::Now,
         };
-        (spec.expires_at, spec.metadata) = (self.expires_at, self.metadata);
+        (spec.expires_at, spec.metadata, spec.flow) = (self.expires_at, self.metadata, self.flow);
     }
 }
 
@@ -279,31 +283,14 @@ fn read_attempts(text: &str) -> Result<Vec<Attempt>> {
     Ok(told.into_iter().map(attempt).collect())
 }
 
-/// In the order of their numbers in files: never to be changed, only added to.
-const CAUSES: [Cause; 13] = [
-    Cause::Claim,
-    Cause::Complete,
-    Cause::Fail,
-    Cause::Retry,
-    Cause::Snooze,
-    Cause::Release,
-    Cause::Lose,
-    Cause::Poison,
-    Cause::Cancel,
-    Cause::Supersede,
-    Cause::Block,
-    Cause::Expire,
-    Cause::Revive,
-];
-
 pub(super) fn number_of(cause: Cause) -> i64 {
-    CAUSES.iter().position(|one| *one == cause).expect("the list has all of them") as i64
+    cause.number() as i64
 }
 
 fn cause_of(number: i64) -> Result<Cause> {
     usize::try_from(number)
         .ok()
-        .and_then(|number| CAUSES.get(number))
+        .and_then(|number| Cause::ALL.get(number))
         .copied()
         .ok_or_else(|| broken(12, format!("there is no cause {number}")))
 }

@@ -53,10 +53,12 @@ CREATE TABLE task (
   input TEXT NOT NULL,
   timeout INTEGER,
   grp TEXT,
-  extra TEXT                          -- what few tasks have, as JSON: see row.rs
+  extra TEXT,                         -- what few tasks have, as JSON: see row.rs
+  flow TEXT                           -- the workflow, as extra has it too: for the index
 ) STRICT;
 CREATE INDEX task_lane ON task (lane);
 CREATE INDEX task_grp ON task (grp) WHERE grp IS NOT NULL;
+CREATE INDEX task_flow ON task (flow) WHERE flow IS NOT NULL;
 
 -- How far a task has come. One that waits since it was pushed, or runs for the first time, has no row here;
 -- NULL is what such a task has.
@@ -142,6 +144,15 @@ CREATE TABLE cascade (
   upto INTEGER NOT NULL,
   completed INTEGER NOT NULL
 ) STRICT;
+
+-- What runs have noted down; the keys of lines sort like their claims and numbers.
+CREATE TABLE note (
+  task INTEGER NOT NULL,
+  kind INTEGER NOT NULL,              -- 0 progress, 1 result of a step, 2 line of the log
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (task, kind, key)
+) STRICT, WITHOUT ROWID;
 
 -- Unique keys; see keys.rs.
 CREATE TABLE key (

@@ -59,7 +59,7 @@ statements! {
     retry_no: "SELECT no FROM retry WHERE policy = ?1",
     add_retry: "INSERT INTO retry (policy) VALUES (?1)",
 
-    add_task: "INSERT INTO task VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
+    add_task: "INSERT INTO task VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id) DO NOTHING",
     task_by_id: select_task!("WHERE t.id = ?1"),
     task: select_task!("WHERE t.serial = ?1"),
     known: "SELECT serial, input, flags FROM task WHERE id = ?1",
@@ -108,6 +108,15 @@ statements! {
     due_expiring: "SELECT serial FROM expiring WHERE at <= ?1 ORDER BY at, serial LIMIT ?2",
     first_expiring: "SELECT at FROM expiring ORDER BY at LIMIT 1",
 
+    set_note: "UPDATE note SET value = ?4 WHERE task = ?1 AND kind = ?2 AND key = ?3",
+    add_note: "INSERT INTO note VALUES (?1, ?2, ?3, ?4)",
+    count_notes: "SELECT count(*) FROM note WHERE task = ?1 AND kind = ?2",
+    drop_note: "DELETE FROM note WHERE task = ?1 AND kind = ?2 AND key = ?3",
+    drop_first_note: "DELETE FROM note WHERE task = ?1 AND kind = ?2 AND key =
+        (SELECT min(key) FROM note WHERE task = ?1 AND kind = ?2)",
+    drop_steps: "DELETE FROM note WHERE task = ?1 AND kind = 1",
+    drop_notes: "DELETE FROM note WHERE task = ?1",
+
     add_edge: "INSERT INTO edge VALUES (?1, ?2, ?3, ?4)",
     edges: "SELECT wait_no, dependent, on_failure FROM edge WHERE blocker = ?1 AND wait_no <= ?2 ORDER BY wait_no LIMIT ?3",
     drop_edges: "DELETE FROM edge WHERE blocker = ?1 AND wait_no <= ?2",
@@ -138,7 +147,8 @@ statements! {
     told_dead: "UPDATE node SET declared_dead = 0 WHERE id = ?1 AND declared_dead = 1",
     drop_node: "DELETE FROM node WHERE id = ?1 AND no NOT IN (SELECT node FROM running)",
 
-    ended: "SELECT s.serial, t.lane, s.finished_at, octet_length(t.input) + coalesce(octet_length(s.output), 0)
+    ended: "SELECT s.serial, t.lane, s.finished_at, octet_length(t.input) + coalesce(octet_length(s.output), 0),
+        t.flags & 64
         FROM status s INDEXED BY status_end CROSS JOIN task t ON t.serial = s.serial
         WHERE s.state > 1 AND s.state = ?1 ORDER BY s.end_no LIMIT ?2",
 }

@@ -60,6 +60,14 @@ const FLAWS: &[(&str, &str)] = &[
             OR (output IS NOT NULL AND state <> 2)",
     ),
     (
+        "cannot be found in its workflow",
+        "SELECT t.id FROM task t WHERE t.flow IS NOT t.extra ->> 'flow'",
+    ),
+    (
+        "has notes without knowing it",
+        "SELECT n.task FROM note n LEFT JOIN task t ON t.serial = n.task WHERE coalesce(t.flags, 0) & 64 = 0",
+    ),
+    (
         "does not hold its key",
         "SELECT t.id FROM one t JOIN lane l ON l.no = t.lane
             WHERE t.state = 0 AND t.flags & 1 AND t.flags & 4 = 0 AND NOT EXISTS (

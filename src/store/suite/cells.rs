@@ -27,8 +27,9 @@ pub async fn due_cells_come_soonest_first(on: &Stage) {
         on.swap(key, None, Some(cell(key, at))).await.unwrap();
     }
     let due = async |max| {
-        let (due, next) = on.store().due(max).await.unwrap();
-        (due.iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>(), next)
+        let due = on.store().due(max).await.unwrap();
+        assert!(due.now >= now, "it says what time it is there");
+        (due.cells.iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>(), due.next_at)
     };
     assert_eq!(due(9).await, (["a", "b", "c"].map(String::from).to_vec(), Some(now + LONG)));
     assert_eq!(due(1).await, (vec!["a".into()], Some(2)), "the next one is due as well");
@@ -41,10 +42,35 @@ pub async fn due_cells_come_soonest_first(on: &Stage) {
 pub async fn a_cell_becomes_due_in_time(on: &Stage) {
     let now = on.now().await;
     on.swap("key", None, Some(cell("1", Some(now + 300)))).await.unwrap();
-    assert_eq!(on.store().due(9).await.unwrap(), (Vec::new(), Some(now + 300)));
+    let due = on.store().due(9).await.unwrap();
+    assert_eq!((due.cells, due.next_at), (Vec::new(), Some(now + 300)));
     on.pass(400).await;
-    let (due, next) = on.store().due(9).await.unwrap();
-    assert_eq!((due.len(), next), (1, None));
+    let due = on.store().due(9).await.unwrap();
+    assert_eq!((due.cells.len(), due.next_at), (1, None));
+}
+
+pub async fn cells_are_listed_by_what_their_keys_begin_with(on: &Stage) {
+    let keys =
+        ["list", "list/", "list/a", "list/aa", "list/b", "list/\u{10ffff}", "list/\u{1f980}", "list0", "lis"];
+    for (at, key) in keys.into_iter().enumerate() {
+        on.swap(key, None, Some(cell(&at.to_string(), (at % 2 == 0).then_some(at as u64)))).await.unwrap();
+    }
+    let page = async |after: Option<&str>, max| {
+        let cells = on.store().cells("list/".into(), after.map(Into::into), max).await.unwrap();
+        cells.into_iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>()
+    };
+    let all = ["list/", "list/a", "list/aa", "list/b", "list/\u{1f980}", "list/\u{10ffff}"];
+    assert_eq!(page(None, 99).await, all);
+    assert_eq!(page(None, 2).await, all[..2]);
+    assert_eq!(page(Some("list/a"), 2).await, all[2..4]);
+    assert_eq!(page(Some("list/ab"), 1).await, all[3..4], "also after a key that is not there");
+    assert_eq!(page(Some("a"), 1).await, all[..1], "nothing before the prefix");
+    assert_eq!(page(Some(all[5]), 9).await, [""; 0]);
+    let cells = on.store().cells("list/a".into(), None, 9).await.unwrap();
+    assert_eq!(cells[0], ("list/a".into(), cell("2", Some(2))), "with value and date");
+    assert_eq!(cells[1], ("list/aa".into(), cell("3", None)));
+    on.swap("list/a", Some("2"), None).await.unwrap();
+    assert_eq!(page(None, 2).await, ["list/", "list/aa"], "what was removed is not there");
 }
 
 pub async fn cells_and_tasks_do_not_meet(on: &Stage) {

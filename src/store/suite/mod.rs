@@ -37,9 +37,11 @@ mod amend;
 mod cells;
 mod claims;
 mod edges;
+mod flows;
 mod keys;
 mod limits;
 mod nodes;
+mod notes;
 mod places;
 mod push;
 mod quiet;
@@ -202,6 +204,19 @@ macro_rules! store_checks {
                 a_removed_blocker_counts_as_cancelled,
                 an_edge_ends_with_the_wait_that_it_was_made_for,
             ]
+            flows: [
+                a_flow_is_its_tasks_and_no_others, a_flow_comes_back_with_the_task,
+                what_a_filter_changes_of_a_flow_is_nothing_else,
+                a_pruned_task_is_not_in_its_flow,
+            ]
+            notes: [
+                steps_are_kept_for_the_next_run, a_step_may_be_noted_again,
+                a_thousand_steps_and_not_one_more, steps_end_with_the_success,
+                a_note_needs_the_latest_claim,
+                the_last_words_of_a_run_may_come_after_its_end,
+                the_newest_progress_is_what_counts, lines_come_in_order_and_once,
+                the_newest_lines_are_kept, notes_go_with_their_task,
+            ]
             nodes: [
                 a_silent_node_is_dead_and_its_tasks_are_orphans, a_beat_keeps_a_node_alive,
                 orphans_are_settled_by_anybody_once,
@@ -229,7 +244,8 @@ macro_rules! store_checks {
             ]
             cells: [
                 a_swap_needs_the_value_that_is_there, due_cells_come_soonest_first,
-                a_cell_becomes_due_in_time, cells_and_tasks_do_not_meet,
+                a_cell_becomes_due_in_time,
+                cells_are_listed_by_what_their_keys_begin_with, cells_and_tasks_do_not_meet,
             ]
             reading: [
                 records_come_in_the_order_of_their_ids,

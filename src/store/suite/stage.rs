@@ -10,7 +10,7 @@ use crate::store::{
 use crate::store::{Cell, Counts};
 use crate::task::{
     Blockers, Cause, Claimed, Conflict, Failure, Key, Name, OnBlockerFailure, Outcome, Quiet, Record, Rules,
-    Settlement, Spec, Standing, State, TaskId, settle,
+    Settlement, Spec, State, TaskId, settle,
 };
 use crate::time::Millis;
 
@@ -235,16 +235,7 @@ pub fn blocked(id: &str, blockers: &[&str], on_failure: OnBlockerFailure) -> Spe
 
 /// What the engine would decide.
 pub fn fate(run: &Claimed, outcome: Outcome) -> Settlement {
-    let standing = Standing {
-        id: &run.spec.id,
-        epoch: run.epoch,
-        failures: run.failures,
-        losses: run.losses,
-        elapsed: run.elapsed,
-        timeout: run.spec.timeout,
-        retry: &run.spec.retry,
-    };
-    settle(&standing, &outcome, &Rules::default())
+    settle(&run.standing(), &outcome, &Rules::default())
 }
 
 pub fn done() -> Outcome {

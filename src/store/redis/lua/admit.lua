@@ -7,7 +7,7 @@ local MINTED, KEYED, WAITS = 1, 2, 4
 local IGNORE, REPLACE, REFUSE = 0, 1, 2
 local DEBOUNCE, THROTTLE = 1, 2
 local AT_ONCE, AFTER = 0, 1
-local HOW, TAIL = '>BBI6I2', '>I6I6I5I4I4I4i4Bc0Bc0I2c0'
+local HOW, TAIL = '>BBI6I2', '>I6I6I5I4I4I4i4Bc0Bc0I2c0Bc0'
 
 -- The lanes that specs name, by number: queue and name; `known` has those that were looked up.
 local wanted, known = {}, {}
@@ -52,7 +52,7 @@ local function spec_of(head, tail, text)
   end
   s.waits = bit.band(s.flags, WAITS) ~= 0
   local _
-  _, s.expires, s.bytes, _, _, _, s.priority, s.id, s.group, s.key = unpacked(TAIL, tail)
+  _, s.expires, s.bytes, _, _, _, s.priority, s.id, s.group, s.key, s.flow = unpacked(TAIL, tail)
   return s
 end
 
@@ -240,6 +240,7 @@ local function make(s)
     place = place_no, wait = place_no, created = now, run_at = math.min(run_at, 2 ^ 48 - 1),
     lane = lane_for(s.lane), finished = 0, expires = s.expires, bytes = s.bytes, failures = 0, losses = 0,
     blockers = 0, priority = s.priority, id = s.id, group = s.group, key = s.key,
+    flow = s.flow,
   }
   tasks[t.serial] = t
   put('ids', t.id, t.serial)
@@ -252,6 +253,9 @@ local function make(s)
   mark('l' .. t.lane, t.serial, 1)
   if t.group ~= '' then
     mark('g' .. t.group, t.serial, 1)
+  end
+  if t.flow ~= '' then
+    mark('f' .. t.flow, t.serial, 1)
   end
   return t
 end

@@ -39,6 +39,10 @@ end
 -- Lets an ended task wait again, with fresh budgets and no last moment.
 local function revive(t)
   unfile(t)
+  -- What was memoised is for the runs up to a success.
+  if t.state == COMPLETED then
+    call('UNLINK', K .. 'steps:' .. t.serial)
+  end
   t.state, t.cause, t.expires, t.failures, t.losses, t.finished, t.first = WAITING, REVIVE, 0, 0, 0, 0, 0
   t.place = count('place', 1)
   t.wait = t.place

@@ -7,8 +7,12 @@
 -- stands in a sorted set as its place, followed by its serial where the two differ.
 local K = string.sub(KEYS[1], 1, -2)
 local call, pack, unpacked, sub, byte = redis.call, struct.pack, struct.unpack, string.sub, string.byte
-local time = call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
+-- The server's clock, or that of a test.
+local now = tonumber(ARGV[1])
+if not now then
+  local time = call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
 
 local WAITING, RUNNING, COMPLETED, FAILED, CANCELLED = 0, 1, 2, 3, 4
 local CLAIM, COMPLETE, FAIL, RELEASE, POISON, CANCEL, SUPERSEDE, BLOCK, EXPIRE, REVIVE =
@@ -20,7 +24,7 @@ local SCHEDULED, READY, BLOCKED, RUNS = 1, 2, 3, 4
 local TAKEN, SLID, STOPS, AWAITED, AWAITS, TIMED, TRIED, ANSWERED = 1, 2, 4, 8, 16, 32, 64, 128
 
 local HEAD = '>BBBI4I7I6I6'
-local FORM = HEAD .. 'I7I7I6I6I4I6I6I5I4I4I4i4Bc0Bc0I2c0'
+local FORM = HEAD .. 'I7I7I6I6I4I6I6I5I4I4I4i4Bc0Bc0I2c0Bc0'
 local HEAD_SIZE = 26
 local NEVER = '\0\0\0\0\0\0'
 local NOW = pack('>I6', now)
@@ -191,7 +195,7 @@ local function load(serial)
   end
   local t = { serial = serial }
   t.state, t.cause, t.flags, t.owner, t.epoch, t.started, t.first, t.place, t.wait, t.created, t.run_at, t.lane,
-    t.finished, t.expires, t.bytes, t.failures, t.losses, t.blockers, t.priority, t.id, t.group, t.key =
+    t.finished, t.expires, t.bytes, t.failures, t.losses, t.blockers, t.priority, t.id, t.group, t.key, t.flow =
     unpacked(FORM, raw)
   tasks[serial] = t
   return t
@@ -200,7 +204,7 @@ end
 local function packed(t)
   return pack(FORM, t.state, t.cause, t.flags, t.owner, t.epoch, t.started, t.first, t.place, t.wait, t.created,
     t.run_at, t.lane, t.finished, t.expires, t.bytes, t.failures, t.losses, t.blockers, t.priority,
-    #t.id, t.id, #t.group, t.group, #t.key, t.key)
+    #t.id, t.id, #t.group, t.group, #t.key, t.key, #t.flow, t.flow)
 end
 
 local function has(t, flag)
@@ -209,6 +213,14 @@ end
 
 local function flag(t, which, on)
   t.flags = on and bit.bor(t.flags, which) or bit.band(t.flags, bit.bnot(which))
+end
+
+-- The workflow of a packed task, or of the tail of one: what its last text is.
+local function flow_of(raw, at)
+  at = at + 1 + byte(raw, at)
+  at = at + 1 + byte(raw, at)
+  at = at + 2 + byte(raw, at) * 256 + byte(raw, at + 1)
+  return sub(raw, at + 1, at + byte(raw, at))
 end
 
 local function change(t)

@@ -29,11 +29,22 @@ function answers.due()
   for at = 1, #dated, 2 do
     local date = tonumber(dated[at + 1])
     if date > now or #due == max then
-      return { due, date }
+      return { due, date, now }
     end
     due[#due + 1] = { dated[at], cell_of(dated[at]), date }
   end
-  return { due, -1 }
+  return { due, -1, now }
+end
+
+-- ARGV: what keys begin with, the key to go on after or nothing, max. No key has the last byte of the bound.
+function answers.page()
+  local prefix, after, found = ARGV[3], ARGV[4], {}
+  local from = after == '' and '[' .. prefix or '(' .. after
+  local keys = call('ZRANGE', K .. 'cells', from, '(' .. prefix .. '\255', 'BYLEX', 'LIMIT', 0, tonumber(ARGV[5]))
+  for n, key in ipairs(keys) do
+    found[n] = { key, cell_of(key) }
+  end
+  return { found }
 end
 
 return answers[ARGV[2]]()

@@ -19,7 +19,7 @@ local function take_rate(rate, group)
   if not rate then
     return nil
   end
-  local field = rate.by_group and 'g' .. #rate.key .. ':' .. rate.key .. group or 'k' .. rate.key
+  local field = rate.by_group and group ~= '' and 'g' .. #rate.key .. ':' .. rate.key .. group or 'k' .. rate.key
   local now_us = now * 1000
   local span = math.min(rate.interval * rate.burst, 4e15)
   local known = tonumber(arrivals[field] or call('ZSCORE', K .. 'rates', field) or 0)

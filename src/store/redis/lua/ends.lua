@@ -128,6 +128,20 @@ local function unfile(t)
   tally(t.lane, t.state + 3, t.serial, -1)
 end
 
+-- Notes of tasks stand apart, and few tasks have any.
+local noted
+
+local function drop_notes(t)
+  if noted == nil then
+    noted = call('EXISTS', K .. 'noted') == 1
+  end
+  if noted and call('HGET', K .. 'noted', t.serial) then
+    call('UNLINK', K .. 'steps:' .. t.serial, K .. 'log:' .. t.serial)
+    call('HDEL', K .. 'progress', t.serial)
+    call('HDEL', K .. 'noted', t.serial)
+  end
+end
+
 -- Forgets an ended task.
 local forgotten_lanes = {}
 
@@ -144,6 +158,10 @@ local function forget(t)
   if t.group ~= '' then
     mark('g' .. t.group, t.serial, -1)
   end
+  if t.flow ~= '' then
+    mark('f' .. t.flow, t.serial, -1)
+  end
+  drop_notes(t)
   forgotten_lanes[t.lane] = true
   t.gone = true
 end

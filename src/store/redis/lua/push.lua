@@ -91,6 +91,10 @@ local function add_plain(size)
       if group ~= '' then
         mark('g' .. group, serial, 1)
       end
+      local flow = flow_of(tail, 34)
+      if flow ~= '' then
+        mark('f' .. flow, serial, 1)
+      end
       if sub(tail, 7, 12) ~= NEVER then
         rank(K .. 'x', serial, unpacked('>I6', tail, 7))
       end

@@ -29,7 +29,7 @@ end
 
 -- The list of chunks, of those that the filter names, in which there is least to read. What is due but not
 -- promoted is shown as ready and stands among the timed.
-local function lists_of(lanes, views, group)
+local function lists_of(lanes, views, group, flow)
   local choices = { { 'a' } }
   if #lanes > 0 then
     local list = {}
@@ -40,6 +40,9 @@ local function lists_of(lanes, views, group)
   end
   if group ~= '' then
     choices[#choices + 1] = { 'g' .. group }
+  end
+  if flow ~= '' then
+    choices[#choices + 1] = { 'f' .. flow }
   end
   if views ~= '' then
     local list = {}
@@ -92,14 +95,14 @@ local function view_of(raw)
 end
 
 -- ARGV: direction, where the page before ended (a serial, or empty), how many records at most, how many
--- chunks, views, group, created before, created after, whether packed tasks are enough, number of lanes (-1:
--- any), lanes
+-- chunks, views, group, created before, created after, whether packed tasks are enough, flow, number of lanes
+-- (-1: any), lanes
 function answers.scan()
   local forward, cursor, max, chunks = ARGV[3] == '+', ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
   local views, group, before, after = ARGV[7], ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
-  local is_brief, any_lane = ARGV[11] == '1', ARGV[12] == '-1'
+  local is_brief, flow, any_lane = ARGV[11] == '1', ARGV[12], ARGV[13] == '-1'
   local lanes, wanted = {}, {}
-  for at = 13, #ARGV do
+  for at = 14, #ARGV do
     lanes[#lanes + 1] = ARGV[at]
     wanted[tonumber(ARGV[at])] = true
   end
@@ -107,7 +110,7 @@ function answers.scan()
   if not any_lane and #lanes == 0 then
     return { now, '', found }
   end
-  local lists = lists_of(lanes, views, group)
+  local lists = lists_of(lanes, views, group, flow)
   local from = cursor ~= '' and sub(cursor, 1, 14) or forward and '-inf' or '+inf'
   while true do
     local chunk = next_chunk(lists, from, forward)
@@ -130,7 +133,8 @@ function answers.scan()
         local created, lane = unpacked('>I6', raw, 41), unpacked('>I4', raw, 53)
         local length = byte(raw, 90)
         local of = sub(raw, 92 + length, 91 + length + byte(raw, 91 + length))
-        if (any_lane or wanted[lane]) and (group == '' or group == of) and (not before or created < before)
+        if (any_lane or wanted[lane]) and (group == '' or group == of)
+          and (flow == '' or flow == flow_of(raw, 90)) and (not before or created < before)
           and (not after or created > after) and (views == '' or string.find(views, view_of(raw), 1, true)) then
           if #found == max then
             return { now, last, found }

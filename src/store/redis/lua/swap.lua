@@ -16,6 +16,8 @@ end
 local function set_cell(key, new, due)
   put('cell', key, new and pack('>I6', due) .. new)
   rank(K .. 'due', key, new and due > 0 and due - 1)
+  -- A hash cannot be read in order: the keys of all cells, all with one score.
+  rank(K .. 'cells', key, new and 0)
   local queue = string.match(key, '^pause/(.*)$')
   if queue then
     call(new and 'SADD' or 'SREM', K .. 'paused', queue)
