@@ -85,10 +85,11 @@ pub mod task;
 pub mod time;
 
 pub use api::{
-    Enqueue, ExecutorBuilder, Task, TaskBuilder, TaskContext, TaskExecutor, TaskHandle, TaskInfo, TaskKind,
-    TaskOutput, handler,
+    CircuitBreaker, Enqueue, ExecutorBuilder, RateLimiter, Task, TaskBuilder, TaskContext, TaskExecutor,
+    TaskHandle, TaskInfo, TaskKind, TaskOutput, handler,
 };
 pub use error::TaskError;
 pub use policy::RetryPolicy;
+pub use policy::breaker::BreakerPolicy;
 pub use store::{Counts, Node};
 pub use task::View as TaskState;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::engine::Kind;
+use crate::engine::{Kind, Limits};
 use crate::error::TaskError;
 use crate::policy::RetryPolicy;
 use crate::task::{Name, default_queue};
 
+use super::limits::{CircuitBreaker, RateLimiter};
 use super::settings::{check, check_timeout};
 
 /// A kind of task for `TaskExecutor::register`; a name alone will do.
@@ -29,13 +30,22 @@ pub struct TaskKind {
     pub(super) timeout: Option<Duration>,
     pub(super) retry: Option<RetryPolicy>,
     concurrency: Option<u32>,
+    limits: Limits,
 }
 
 impl TaskKind {
     /// A kind that has the defaults of its executor: 1 to 128 bytes without control characters.
     pub fn new(name: impl Into<Name>) -> Self {
         let (name, queue) = (name.into(), default_queue());
-        Self { name, queue, priority: 0, timeout: None, retry: None, concurrency: None }
+        Self {
+            name,
+            queue,
+            priority: 0,
+            timeout: None,
+            retry: None,
+            concurrency: None,
+            limits: Limits::default(),
+        }
     }
 
     /// The queue of its tasks. Default: `default`.
@@ -68,6 +78,18 @@ impl TaskKind {
         self
     }
 
+    /// How many of this kind start over time; the limit of the executor holds too. Default: no limit.
+    pub fn rate_limiter(mut self, limiter: &RateLimiter) -> Self {
+        self.limits.rate = Some(limiter.gate());
+        self
+    }
+
+    /// What stops starting them while they only fail; that of the executor holds too. Default: nothing.
+    pub fn circuit_breaker(mut self, breaker: &CircuitBreaker) -> Self {
+        self.limits.breaker = Some(breaker.gate());
+        self
+    }
+
     pub(super) fn name(&self) -> &Name {
         &self.name
     }
@@ -83,7 +105,7 @@ impl TaskKind {
     }
 
     pub(super) fn for_engine(&self) -> Kind {
-        Kind { per_node: self.concurrency, ..Kind::new(self.name.clone()) }
+        Kind { per_node: self.concurrency, limits: self.limits.clone(), ..Kind::new(self.name.clone()) }
     }
 }
 

@@ -82,7 +82,8 @@ impl From<Hold> for TaskError {
 }
 
 impl Limits {
-    fn is_empty(&self) -> bool {
+    /// Nothing is limited.
+    pub fn is_empty(&self) -> bool {
         self.rate.is_none() && self.breaker.is_none()
     }
 }
