@@ -1,6 +1,7 @@
 // Which cases make up a suite, in the order they run (a case is one file of `cases/`), and at what size.
 export const suites = {
   memory: ['trivial', 'timeout', 'backlog', 'priority', 'enqueue', 'loop', 'require'],
+  limits: ['limits-combined', 'limits-breaker', 'limits-keys'],
   sqlite: ['sqlite-throughput', 'sqlite-ack', 'sqlite-backlog', 'sqlite-processes'],
   redis: ['redis-throughput', 'redis-enqueue', 'redis-latency', 'redis-processes'],
 }

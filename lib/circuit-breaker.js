@@ -40,6 +40,10 @@ let numberOf
 class CircuitBreaker {
   #native
   #options
+  // Calls of this turn of the closed breaker that have succeeded, and of which the engine has yet to hear: it does
+  // before anything else of this object.
+  #turn = -1
+  #succeeded = 0
 
   static {
     numberOf = breaker => breaker.#native.number
@@ -60,6 +64,7 @@ class CircuitBreaker {
   }
 
   get state() {
+    this.#pass()
     return this.#native.word()
   }
 
@@ -75,8 +80,32 @@ class CircuitBreaker {
     if (typeof run !== 'function') {
       return Promise.reject(check.refuse('run', 'a function', run))
     }
+    const turn = this.#pass()
+    if (turn >= 0 && this.#options.slowCall === undefined) return this.#runClosed(run, turn)
     const permit = this.#native.enter()
     return permit >= 0 ? this.#run(run, permit) : Promise.reject(this.#refusal(permit))
+  }
+
+  /** Tells of what has succeeded; gives the turn of the closed breaker, or -1. */
+  #pass() {
+    const { pass } = this.#native
+    const turn = pass(this.#turn < 0 ? 0 : this.#turn, this.#succeeded)
+    this.#succeeded = 0
+    this.#turn = turn
+    return turn
+  }
+
+  async #runClosed(run, turn) {
+    try {
+      const value = await run()
+      if (turn === this.#turn) this.#succeeded += 1
+      return value
+    } catch (error) {
+      const blames = this.judge(error)
+      this.#pass()
+      this.#native.leave(turn, blames ? FAILED : UNKNOWN, 0)
+      throw error
+    }
   }
 
   async #run(run, permit) {

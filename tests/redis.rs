@@ -12,8 +12,12 @@ mod crew;
 mod engine;
 #[path = "redis/faults.rs"]
 mod faults;
+#[path = "redis/limits.rs"]
+mod limits;
 #[path = "redis/line.rs"]
 mod line;
+#[path = "limits/mod.rs"]
+mod promises;
 #[path = "redis/proxy.rs"]
 mod proxy;
 #[path = "redis/race.rs"]

@@ -148,7 +148,12 @@ pub fn breaker<'env>(env: &'env Env, options: String) -> Result<Object<'env>> {
     let it = Numbered::enter(&BREAKERS, SharedBreaker::new(policy, rules).map_err(wrong)?);
     let mut object = Object::new(env)?;
     object.set("number", it.number as u32)?;
-    // The number of the permit, or less than 0: -1 where nobody knows when to come back, else -2 and the ms until then.
+    // Of a closed breaker, where so many calls of a turn have succeeded: the turn of one more, or -1.
+    add(env, &mut object, "pass", &it, |breaker, call| {
+        let turn = breaker.pass(call.get::<f64>(0)? as u64, call.get(1)?);
+        Ok(turn.map_or(-1.0, |turn| turn as f64))
+    })?;
+    // The turn of the permit, or less than 0: -1 where nobody knows when to come back, else -2 and the ms until then.
     add(env, &mut object, "enter", &it, |breaker, _| {
         let now = monotonic();
         Ok(match breaker.enter(now) {

@@ -172,6 +172,10 @@ impl Core {
             run.claimed.spec.expires_at.is_some_and(|at| at <= now.saturating_add(self.stored.ahead));
         self.stored.leave_ready(lane);
         self.stored.handed += 1;
+        if lane != OPEN_LANE {
+            // Of a lane with limits no more was claimed than it had room for.
+            self.stored.dry = false;
+        }
         if is_expired {
             // It has waited here for a gate: its store says what becomes of it.
             return self.end_stored(slot, &Outcome::Released, now);
@@ -257,9 +261,6 @@ impl Core {
         } else if run.phase != Phase::Asking {
             self.stored.handed -= u32::from(run.phase == Phase::Handed);
             self.dispatcher.ended(run.lane, slot, exit_of(run.phase, outcome), now);
-            if run.lane != OPEN_LANE {
-                self.stored.dry = false;
-            }
         }
         // Callers read the clock before they take the lock, so a claim may be younger than their `now`.
         let (held, took) = (now.saturating_sub(run.claimed_at), now.saturating_sub(run.started_at));

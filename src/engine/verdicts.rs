@@ -3,6 +3,7 @@
 //! The attempt has ended on time and its slot is free; what is left of the run waits in phase `Asking` for one word of
 //! the host. A host that has gone silent is not asked for ever: then the policy alone decides.
 
+use crate::dispatch::OPEN_LANE;
 use crate::policy::Exit;
 use crate::policy::breaker::Verdict;
 use crate::task::{Failure, Outcome};
@@ -28,7 +29,9 @@ impl Core {
         let (number, lane, spec) = (run.number, run.lane, run.claimed.spec.clone());
         let (kind, attempt) = (run.kind, run.claimed.failures + 1);
         self.dispatcher.ended(lane, slot, Exit::Ended(Verdict::Failed), now);
-        self.stored.dry = false;
+        if lane != OPEN_LANE {
+            self.stored.dry = false;
+        }
         self.abandoned += 1;
         self.outbox.stops.push((slot, number, Stop::Asks { limit, kind, attempt }));
         self.events.tell(|| Event { what: What::Abandoned, spec, attempt, at: now });

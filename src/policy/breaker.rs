@@ -265,6 +265,19 @@ impl Breaker {
         }
     }
 
+    /// The short way of a closed breaker: so many calls of `turn` have succeeded. `None` where it is not closed.
+    pub fn pass(&mut self, turn: u64, succeeded: u32) -> Option<u64> {
+        let Circuit { turn: current, phase, .. } = &mut self.circuit;
+        let Phase::Closed(outcomes) = phase else { return None };
+        if *current == turn {
+            let new = succeeded.min(self.policy.window) as usize;
+            let beyond = (outcomes.len() + new).saturating_sub(self.policy.window as usize);
+            outcomes.drain(..beyond.min(outcomes.len()));
+            outcomes.extend(std::iter::repeat_n(false, new));
+        }
+        Some(*current)
+    }
+
     /// One ends. Says whether that changed the phase.
     pub fn give(&mut self, permit: Permit, verdict: Verdict, now: Millis) -> bool {
         let Circuit { turn, phase, .. } = &mut self.circuit;

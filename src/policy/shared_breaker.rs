@@ -87,7 +87,13 @@ impl SharedBreaker {
         self.breaker().admit(now, &self.0.rules.holder)
     }
 
-    /// The same, where the permit is kept as a number.
+    /// The short way of a closed breaker: so many calls of `turn` have succeeded, and one more starts. Gives the turn
+    /// that it is of, or `None` where the breaker is not closed.
+    pub fn pass(&self, turn: u64, succeeded: u32) -> Option<u64> {
+        self.breaker().pass(turn, succeeded)
+    }
+
+    /// The same as `admit`, where the permit is kept as a number.
     pub fn enter(&self, now: Millis) -> Result<u64, Option<Millis>> {
         self.admit(now).map(|permit| permit.turn())
     }

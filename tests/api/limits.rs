@@ -24,7 +24,10 @@ async fn an_executor_starts_no_more_than_its_rate() {
     ends(executor.execute_all((0..5).map(|_| ok()).collect())).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(58), "{:?}", began.elapsed());
     assert_eq!(
-        ends(TaskExecutor::with_rate_limiter(RateLimiter::with_defaults()).execute(ok())).await.unwrap(),
+        ends(TaskExecutor::with_rate_limiter(RateLimiter::with_defaults()).execute(ok()))
+            .await
+            .unwrap()
+            .to_string(),
         "1"
     );
 }
@@ -65,7 +68,7 @@ async fn a_line_is_first_come_first_served_and_who_leaves_it_is_forgotten() {
         .unwrap();
     for group in ["a", "b"] {
         let handle = executor.enqueue("call", 7).group(group).await.unwrap();
-        assert_eq!(ends(handle.result()).await.unwrap(), "7");
+        assert_eq!(ends(handle.result()).await.unwrap().to_string(), "7");
     }
     let keyed = RateLimiter::new(1, HOUR).unwrap().by_group();
     assert!(keyed.try_acquire_key("a") && keyed.try_acquire_key("b") && !keyed.try_acquire_key("a"));
@@ -97,9 +100,10 @@ async fn queued_tasks_outlive_a_dead_upstream_without_losing_attempts() {
     let executor = TaskExecutor::builder().concurrency(1).build().unwrap();
     let (is_up, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let (up, counted) = (is_up.clone(), calls.clone());
-    let handler = async move |n: u32| {
+    let handler = move |n: u32| {
         counted.fetch_add(1, Ordering::SeqCst);
-        if up.load(Ordering::SeqCst) { Ok(n) } else { Err("down") }
+        let is_up = up.load(Ordering::SeqCst);
+        async move { if is_up { Ok(n) } else { Err("down") } }
     };
     let kind = TaskKind::new("call").retry(RetryPolicy::fixed(5, 1)).circuit_breaker(&breaker);
     executor.register(kind, handler).unwrap();
@@ -128,7 +132,7 @@ async fn closures_fail_at_once_while_it_is_open() {
     let direct = ends(breaker.execute(async || Ok::<_, TaskError>(1))).await.unwrap_err();
     assert_eq!(direct.code(), "ERR_CIRCUIT_OPEN");
     breaker.close();
-    assert_eq!(ends(executor.execute(ok())).await.unwrap(), "1");
+    assert_eq!(ends(executor.execute(ok())).await.unwrap().to_string(), "1");
 }
 
 #[test]
