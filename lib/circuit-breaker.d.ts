@@ -43,7 +43,14 @@ export interface CircuitBreakerOptions {
    * @default 'wait'
    */
   readonly whenOpen?: 'wait' | 'fail' | undefined
-  /** What it is called in `waitingFor`, events and errors. Default: nothing. */
+  /**
+   * Its state is that of all executors on the store whose breakers have its `name`: who finds out tells the others
+   * within half a second, and one of them all lets the probes pass. Each counts outcomes for itself. While the store
+   * cannot be reached the state is that of this process. Needs `name`. Default: true where the store is Redis and it
+   * has a name.
+   */
+  readonly shared?: boolean | undefined
+  /** What it is called in `waitingFor`, events and errors, and who shares it in a store. Default: nothing. */
   readonly name?: string | undefined
   /**
    * Whether a failure speaks against what was called; others count for nothing. Called in JavaScript with a TaskError

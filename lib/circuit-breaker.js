@@ -161,6 +161,9 @@ function consistent(given) {
   const { openFor = Math.min(DEFAULTS.openFor, given.maxOpenFor ?? DEFAULTS.openFor) } = given
   const { maxOpenFor = Math.max(DEFAULTS.maxOpenFor, openFor) } = given
   if (minCalls > window) throw check.refuse('minCalls', `at most "window", which is ${window}`, minCalls)
+  if (given.shared === true && given.name === undefined) {
+    throw check.refuse('name', 'given where "shared" is true', undefined)
+  }
   if (maxOpenFor < openFor) {
     throw check.refuse('maxOpenFor', `at least "openFor", which is ${openFor} ms`, maxOpenFor)
   }

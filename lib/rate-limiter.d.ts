@@ -20,7 +20,8 @@ export interface RateLimiterOptions {
   readonly by?: 'group' | undefined
   /**
    * The limit holds for all executors on the store together, which keeps count of what they take from queues; closures
-   * and `acquire` count in this process. Default: true where the store is Redis.
+   * and `acquire` count in this process. Of several such limits that hold for a task the store keeps the innermost, and
+   * each process the others. Default: true where the store is Redis.
    */
   readonly shared?: boolean | undefined
   /**

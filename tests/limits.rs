@@ -55,3 +55,15 @@ async fn a_dead_upstream_is_left_alone_on_a_file() {
     let folder = Folder::new();
     promises::a_dead_upstream_is_left_alone(folder.store()).await;
 }
+
+#[tokio::test]
+async fn a_breaker_is_shared_by_name_on_memory() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    promises::a_breaker_is_shared_by_name([store.clone(), store]).await;
+}
+
+#[tokio::test]
+async fn a_breaker_is_shared_by_name_on_a_file() {
+    let folder = Folder::new();
+    promises::a_breaker_is_shared_by_name(std::array::from_fn(|_| folder.store())).await;
+}

@@ -199,7 +199,7 @@ impl RateLimiter {
 
 impl Default for CircuitBreaker {
     fn default() -> Self {
-        Self::of(BreakerPolicy::default(), None, false).expect("the defaults make a breaker")
+        Self::of(BreakerPolicy::default(), rules()).expect("the defaults make a breaker")
     }
 }
 
@@ -211,11 +211,10 @@ impl CircuitBreaker {
 
     /// A breaker with this policy. ERR_OPTION where that contradicts itself.
     pub fn with_policy(policy: BreakerPolicy) -> Result<Self, TaskError> {
-        Self::of(policy, None, false)
+        Self::of(policy, rules())
     }
 
-    fn of(policy: BreakerPolicy, name: Option<Name>, fails: bool) -> Result<Self, TaskError> {
-        let rules = BreakerRules { name, shared: None, fails, holder: "this process".into() };
+    fn of(policy: BreakerPolicy, rules: BreakerRules) -> Result<Self, TaskError> {
         let shared = SharedBreaker::new(policy.clone(), rules.clone()).map_err(wrong)?;
         Ok(Self { policy, rules, shared })
     }
@@ -224,12 +223,19 @@ impl CircuitBreaker {
     pub fn name(self, name: impl Into<Name>) -> Result<Self, TaskError> {
         let name = name.into();
         check("name of a circuit breaker", &name)?;
-        Self::of(self.policy, Some(name), self.rules.fails)
+        Self::of(self.policy, BreakerRules { name: Some(name), ..self.rules })
     }
 
     /// Enqueued tasks fail while it is open, instead of waiting. Another breaker.
     pub fn fail_when_open(self) -> Result<Self, TaskError> {
-        Self::of(self.policy, self.rules.name, true)
+        Self::of(self.policy, BreakerRules { fails: true, ..self.rules })
+    }
+
+    /// Whether its state is that of all executors on a store whose breakers have its name: who finds out that the
+    /// upstream is dead tells the others, and one of them lets the probe pass. Another breaker. Default: where the store
+    /// is Redis and it has a name.
+    pub fn shared(self, shared: bool) -> Result<Self, TaskError> {
+        Self::of(self.policy, BreakerRules { shared: Some(shared), ..self.rules })
     }
 
     /// `closed`, `open` or `half-open`.
@@ -307,6 +313,10 @@ impl Drop for Call<'_> {
     fn drop(&mut self) {
         self.end(Verdict::Unknown);
     }
+}
+
+fn rules() -> BreakerRules {
+    BreakerRules { name: None, shared: None, fails: false, holder: "this process".into() }
 }
 
 fn wrong(error: OptionError) -> TaskError {

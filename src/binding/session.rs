@@ -274,6 +274,7 @@ struct Thrown {
 impl From<Thrown> for Failure {
     fn from(thrown: Thrown) -> Self {
         let Thrown { name, message, code, stack, fatal, retry_after, blames } = thrown;
+        let stack = stack.filter(|stack| !stack.is_empty());
         Self { name, message, code, stack, fatal, retry_after, blames, original: None }
     }
 }

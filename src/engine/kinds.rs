@@ -268,8 +268,13 @@ impl Core {
     }
 
     fn add_shared(&mut self, gate: Gate) -> GateId {
+        let is_breaker = matches!(gate, Gate::Breaker(_));
         let gate = self.dispatcher.add_gate(gate, Some(&self.bell));
         self.shared_gates.push(gate);
+        if is_breaker {
+            // Whoever shares it with other nodes has to know.
+            (self.bell)();
+        }
         gate
     }
 
@@ -279,6 +284,13 @@ impl Core {
             Gate::Breaker(breaker) => Some(breaker),
             _ => None,
         })
+    }
+
+    /// Breakers whose state is that of all nodes, with the names that they have in the store.
+    pub(super) fn shared_breakers(&self) -> Vec<(Arc<str>, SharedBreaker)> {
+        let shared =
+            self.breakers().filter(|breaker| breaker.rules().shared.unwrap_or(self.rates_are_shared));
+        shared.filter_map(|breaker| Some((breaker.rules().name.clone()?, breaker.clone()))).collect()
     }
 
     /// What holds tasks of this kind in this queue, where it is a gate of this node.

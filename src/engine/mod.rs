@@ -3,6 +3,7 @@
 //! `core` is everything that decides, without I/O (`local` and `stored` are its two kinds of run, `kinds`
 //! and `gates` what holds for them, `pace` says how much to claim, `timers` and `event` serve them); `rooms` do the I/O, `shared` is what they share; `engine` is the handle.
 
+mod circuits;
 mod core;
 #[expect(clippy::module_inception, reason = "the handle is the engine")]
 mod engine;

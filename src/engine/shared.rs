@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub beat: Notify,
     /// For the asker: somebody wants to know something.
     pub asked: Notify,
+    /// For the room of shared circuit breakers: there is one, or one has changed.
+    pub circuits: Arc<Notify>,
     /// For retention: enough has ended.
     pub full: Notify,
     /// For the scheduler: a schedule has changed, or the engine has started.
@@ -77,8 +79,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     pub fn new(config: Config, store: Arc<dyn Store>, retention: Retention, host: Arc<dyn Host>) -> Self {
         let clock = Arc::new(Notify::new());
-        let (mut core, bell) = (Core::new(config), clock.clone());
-        core.set_bell(move || bell.notify_one());
+        let circuits = Arc::new(Notify::new());
+        let (mut core, bell, other) = (Core::new(config), clock.clone(), circuits.clone());
+        core.set_bell(move || {
+            bell.notify_one();
+            other.notify_one();
+        });
         Self {
             core: Mutex::new(core),
             watch: Mutex::default(),
@@ -92,6 +98,7 @@ impl Shared {
             nudge: Notify::new(),
             absent: AtomicBool::new(false),
             clock,
+            circuits,
             planned: AtomicU64::new(0),
             beat: Notify::new(),
             asked: Notify::new(),

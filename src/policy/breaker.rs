@@ -81,6 +81,9 @@ pub struct Circuit {
     /// How often in a row it has opened by itself.
     openings: u32,
     phase: Phase,
+    /// Another node lets the probes pass.
+    #[serde(skip)]
+    is_elsewhere: bool,
 }
 
 /// What a circuit is doing.
@@ -110,6 +113,8 @@ pub enum Phase {
 pub struct Breaker {
     policy: Arc<BreakerPolicy>,
     circuit: Circuit,
+    /// Somebody else says when probes may pass.
+    guarded: bool,
 }
 
 impl Default for BreakerPolicy {
@@ -170,8 +175,44 @@ impl Circuit {
         &self.phase
     }
 
+    /// Grows with every change of phase.
+    pub fn turn(&self) -> u64 {
+        self.turn
+    }
+
+    /// The same by another clock, which shows `there` when this one shows `here`. Outcomes are left out.
+    pub fn at_clock(&self, here: Millis, there: Millis) -> Self {
+        let phase = match &self.phase {
+            Phase::Open { until, length } => Phase::Open {
+                until: until.map(|until| until.saturating_add(there).saturating_sub(here)),
+                length: *length,
+            },
+            Phase::Closed(_) => Phase::default(),
+            probes @ Phase::HalfOpen { .. } => probes.clone(),
+        };
+        Self { phase, is_elsewhere: false, ..self.clone() }
+    }
+
+    /// The same where this node lets probes pass.
+    pub fn half_open(&self, by: &Arc<str>) -> Self {
+        let phase = Phase::HalfOpen { holders: vec![by.clone()], succeeded: 0 };
+        Self { phase, ..self.clone() }
+    }
+
+    /// The same where probes pass here, or, `elsewhere`, on another node.
+    pub fn probing(&self, elsewhere: bool) -> Self {
+        let phase = Phase::HalfOpen { holders: Vec::new(), succeeded: 0 };
+        Self { phase, is_elsewhere: elsewhere, ..self.clone() }
+    }
+
+    /// The same, open until then.
+    pub fn open_until(&self, until: Millis) -> Self {
+        Self { phase: Phase::Open { until: Some(until), length: 0 }, ..self.clone() }
+    }
+
     fn begin(&mut self, phase: Phase) {
         self.turn += 1;
+        self.is_elsewhere = false;
         self.phase = phase;
     }
 }
@@ -191,7 +232,7 @@ impl Breaker {
     /// A closed breaker.
     pub fn new(policy: BreakerPolicy) -> Result<Self, OptionError> {
         policy.check()?;
-        Ok(Self { policy: Arc::new(policy), circuit: Circuit::default() })
+        Ok(Self { policy: Arc::new(policy), circuit: Circuit::default(), guarded: false })
     }
 
     /// The policy.
@@ -221,15 +262,30 @@ impl Breaker {
         self.circuit = circuit;
     }
 
+    /// The same as a new turn of this breaker.
+    pub fn follow(&mut self, circuit: Circuit) {
+        let turn = self.circuit.turn;
+        self.circuit = Circuit { turn, ..circuit };
+        self.circuit.turn += 1;
+    }
+
+    /// Whether somebody else says when probes may pass.
+    pub fn guard(&mut self, guarded: bool) {
+        self.guarded = guarded;
+        self.circuit.is_elsewhere &= guarded;
+    }
+
     /// How many may start at `now`.
     pub fn room(&self, now: Millis) -> Room {
         let closed = |reopens_at| Room { slots: 0, reopens_at };
         match &self.circuit.phase {
             Phase::Closed(_) => Room::OPEN,
             Phase::Open { .. } => match self.circuit.phase.opens_at(now) {
+                Some(at) if at <= now && self.guarded => closed(None),
                 Some(at) if at <= now => Room { slots: self.policy.probes, reopens_at: None },
                 at => closed(at),
             },
+            Phase::HalfOpen { .. } if self.circuit.is_elsewhere => closed(None),
             Phase::HalfOpen { holders, succeeded } => {
                 let taken = *succeeded + u32::try_from(holders.len()).unwrap_or(u32::MAX);
                 Room { slots: self.policy.probes.saturating_sub(taken), reopens_at: None }

@@ -73,8 +73,13 @@ impl SharedBreaker {
 
     /// Takes over a state that another node has shared.
     pub fn adopt(&self, circuit: Circuit) {
-        self.breaker().adopt(circuit);
+        self.breaker().follow(circuit);
         self.0.bells.ring();
+    }
+
+    /// Whether somebody else, who knows of other nodes, says when probes may pass.
+    pub fn guard(&self, guarded: bool) {
+        self.breaker().guard(guarded);
     }
 
     /// How many may start at `now`.

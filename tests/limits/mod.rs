@@ -105,3 +105,48 @@ pub async fn a_dead_upstream_is_left_alone(store: Arc<dyn Store>) {
     assert_eq!(calls.load(Ordering::SeqCst), 1000 + FAILURES);
     ends(worker.close()).await;
 }
+
+/// Two executors call one upstream that is dead: who finds out tells the other one, and when it is back the probe of one
+/// of them is enough for both.
+pub async fn a_breaker_is_shared_by_name(stores: [Arc<dyn Store>; 2]) {
+    let policy = BreakerPolicy { window: 2, min_calls: 2, open_for: 700, ..BreakerPolicy::default() };
+    let breakers: [CircuitBreaker; 2] = std::array::from_fn(|_| {
+        let breaker = CircuitBreaker::with_policy(policy.clone()).and_then(|one| one.name("upstream"));
+        breaker.and_then(|one| one.shared(true)).expect("a breaker")
+    });
+    let calls = Arc::new(AtomicU32::new(0));
+    let executors: Vec<_> = stores.iter().map(|store| executor(store, 1)).collect();
+    for (executor, breaker) in executors.iter().zip(&breakers) {
+        let counted = calls.clone();
+        let handler = move |n: u32| {
+            let is_up = counted.fetch_add(1, Ordering::SeqCst) >= 2;
+            async move { if is_up { Ok(n) } else { Err("503") } }
+        };
+        let kind = TaskKind::new("call").retry(RetryPolicy::fixed(3, 1)).circuit_breaker(breaker);
+        executor.register(kind, handler).expect("a good name");
+    }
+    // The second one knows of its breaker from its start on, and has nothing to do meanwhile.
+    ends(executors[1].start()).await.expect("it starts");
+    executors[1].pause();
+    ends(executors[0].start()).await.expect("it starts");
+    let handles = enqueue(&executors[0], "call", 20).await;
+    ends(async {
+        while breakers[1].state() == "closed" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(calls.load(Ordering::SeqCst), 2, "one of them has found out for both");
+    executors[1].resume();
+    for handle in &handles {
+        ends(handle.result()).await.expect("it completes");
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 22);
+    ends(async {
+        while breakers.iter().any(|breaker| breaker.state() != "closed") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    ends(join_all(executors.iter().map(TaskExecutor::close))).await;
+}

@@ -27,3 +27,11 @@ fn a_dead_upstream_is_left_alone() {
     let server = Server::plain();
     block_on(async { promises::a_dead_upstream_is_left_alone(store(&server).await).await });
 }
+
+#[test]
+fn a_breaker_is_shared_by_name() {
+    let server = Server::plain();
+    block_on(async {
+        promises::a_breaker_is_shared_by_name([store(&server).await, store(&server).await]).await;
+    });
+}

@@ -1,5 +1,6 @@
 //! The core by a hand-made clock, and the driver on stores that fail.
 
+mod circuits;
 mod close;
 mod faults;
 mod fence;
