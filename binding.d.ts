@@ -18,5 +18,14 @@ export declare function limiter(options: string): Record<string, any>
 /** Starts an engine for this environment and gives the functions to drive it. Internal. */
 export declare function open(options: string, arrays: Array<Uint32Array>, wake: () => void): Record<string, (...args: unknown[]) => unknown>
 
+/**
+ * The first slots after an instant, or with `back` the last ones before it, newest first, in epoch milliseconds; at
+ * most `count`. Internal.
+ */
+export declare function slots(options: string, from: number, count: number, back: boolean): Float64Array
+
+/** The version of the time zones inside this library. */
+export declare function timeZoneData(): string
+
 /** The version of this library. */
 export declare function version(): string

@@ -838,4 +838,6 @@ module.exports = nativeBinding
 module.exports.breaker = nativeBinding.breaker
 module.exports.limiter = nativeBinding.limiter
 module.exports.open = nativeBinding.open
+module.exports.slots = nativeBinding.slots
+module.exports.timeZoneData = nativeBinding.timeZoneData
 module.exports.version = nativeBinding.version

@@ -10,6 +10,8 @@
 import { EventEmitter } from 'node:events'
 import type { CircuitBreaker, CircuitBreakerOptions } from './lib/circuit-breaker.js'
 import type { TaskError, TaskErrorCode } from './lib/errors.js'
+import type { FlowInfo, FlowOptions, FlowTask, LogLevel, LogLine, TaskFlow } from './lib/flow.js'
+import type { Examination, Metrics } from './lib/metrics.js'
 import type {
   CloseOptions,
   ConcurrencyLimits,
@@ -22,9 +24,12 @@ import type {
 } from './lib/options.js'
 import type { RateLimiter, RateLimiterOptions } from './lib/rate-limiter.js'
 import type { RetryOptions, RetryPolicy } from './lib/retry.js'
+import type { ScheduleOptions, ScheduleSlot } from './lib/scheduler.js'
 
 export { CircuitBreaker, type CircuitBreakerOptions } from './lib/circuit-breaker.js'
 export { TaskError, type TaskErrorCode, type TaskErrorOptions } from './lib/errors.js'
+export type * from './lib/flow.js'
+export type * from './lib/metrics.js'
 export type * from './lib/options.js'
 export {
   type AcquireOptions,
@@ -32,6 +37,12 @@ export {
   type RateLimiterOptions,
 } from './lib/rate-limiter.js'
 export { type RetryOptions, RetryPolicy } from './lib/retry.js'
+export {
+  type ScheduleInfo,
+  type ScheduleOptions,
+  type ScheduleSlot,
+  TaskScheduler,
+} from './lib/scheduler.js'
 
 /** The version of this package. */
 export const version: string
@@ -97,6 +108,40 @@ export interface TaskContext extends RunContext {
   readonly name: string
   /** What `enqueue` was given; empty where it was given nothing. */
   readonly metadata: Readonly<Record<string, string>>
+  /** Of a run that a schedule has started: which slot, and how late it is. */
+  readonly schedule?: ScheduleSlot | undefined
+  /**
+   * The outputs of the tasks of `after`, in that order; null for one that did not complete (`onBlockerFailure`:
+   * `'run'`). Rejects with `ERR_TASK_NOT_FOUND` where one is no longer kept: see `retention`.
+   */
+  results(): Promise<unknown[]>
+  /**
+   * Runs `run` once for all runs of this task: its result is kept in the store under `key`, and the next run gets that.
+   * Both are what JSON makes of it. The steps of a task that has completed are forgotten when it is run again.
+   * At most 1000 steps a task and 256 KiB of JSON a step (`ERR_PAYLOAD_SIZE`). Rejects with what `run` throws, with
+   * `ERR_OPTION` where a key comes twice in one run, or with `ERR_TASK_LOST` where this run has lost its task.
+   */
+  step<Result>(key: string, run: () => Result): Promise<Awaited<Result>>
+  /**
+   * Enqueues a task in the same atomic step in which this run succeeds; it is dropped where the run fails. Gives its
+   * id. It is part of the same flow. An `id` that exists finds its task, a key that is held its holder; a task of
+   * `after` that does not exist is not waited for. At most 10000 a run. Throws as `enqueue` rejects; where a schema
+   * takes time, the run fails with `ERR_TASK_INPUT`.
+   */
+  spawn<T extends AnyTask>(task: T, ...args: Args<InputOf<T>, EnqueueOptions>): string
+  /** The same by the name of a kind. */
+  spawn(name: string, input?: unknown, options?: EnqueueOptions): string
+  /**
+   * Says how far this run has come, for `TaskHandle#progress` and `TaskInfo`: a number or anything JSON can carry, up
+   * to 16 KiB. The store hears of it ten times a second at most, and of the last value in any case. Of a definition
+   * that is executed without a store nobody can read it.
+   */
+  progress(value: Json): void
+  /**
+   * Writes a line for `TaskHandle#logs`. A message of more than 4096 characters is cut; fields are an object of up to
+   * 16 KiB of JSON. The newest 1000 lines of a task are kept, and go when it goes.
+   */
+  log(message: string, fields?: Readonly<Record<string, Json>>, level?: LogLevel): void
   /**
    * Ends this run, gives its slot back and comes again after `delay`. Costs no attempt. It throws, so that nothing
    * after it is run; do not catch what it throws.
@@ -151,6 +196,11 @@ export interface TaskDefinition<Name extends string = string, In = any, Out = an
   readonly input?: StandardSchema<any, In> | undefined
   /** How many of this kind may run at once; a number is `perNode`. */
   readonly concurrency?: number | ConcurrencyLimits | undefined
+  /**
+   * When it runs by itself: a cron expression, or options. `start()` makes or changes the schedule; the input of its
+   * runs is `undefined`, unless `TaskScheduler#schedule` gives another.
+   */
+  readonly schedule?: string | ScheduleOptions | undefined
   /** Who runs it. Without one, tasks of this kind can be enqueued here, and wait for an executor that has it. */
   readonly handler?: TaskHandler<In, Out> | undefined
 }
@@ -191,7 +241,10 @@ export interface TaskHandle<Out = unknown> {
    * ended or `cancelGrace` is over. False where it had ended. The reason is a name; it is told to the handler.
    */
   cancel(reason?: string): Promise<boolean>
-  /** Runs an ended task again, with all its attempts. False where it has not ended, or another one has its key. */
+  /**
+   * Runs an ended task again, with all its attempts, and after it the tasks of its flow that were cancelled because of
+   * it alone. False where it has not ended, or another one has its key.
+   */
   retry(): Promise<boolean>
   /** Starts a delayed task now. False where it was not delayed. */
   promote(): Promise<boolean>
@@ -202,6 +255,13 @@ export interface TaskHandle<Out = unknown> {
    * of its start: at most what 100 ms of its pace need.
    */
   setPriority(priority: number): Promise<boolean>
+  /**
+   * What `ctx.progress` was called with: the newest value first of all, then others as they come, until the task has
+   * ended. Values that follow each other fast may be left out, the last one never. Rejects with `ERR_TASK_NOT_FOUND`.
+   */
+  progress(): AsyncIterableIterator<Json>
+  /** What `ctx.log` was called with in all its runs, oldest first. */
+  logs(): Promise<readonly LogLine[]>
 }
 
 /** An attempt that failed. */
@@ -266,6 +326,12 @@ export interface TaskInfo<Out = unknown> {
   readonly startedAt?: Date
   /** When it ended. */
   readonly finishedAt?: Date
+  /** What `ctx.progress` was last called with. */
+  readonly progress?: Json
+  /** The flow it is part of. */
+  readonly flow?: string
+  /** Ids of the tasks that it waits for or has waited for. */
+  readonly after?: readonly string[]
   /** The group it is in. */
   readonly group?: string
   /** What it was enqueued with. */
@@ -325,12 +391,21 @@ export interface TaskEvents {
   idle: []
   /** Something went wrong that no call can report. Without a listener it is dropped. */
   error: [error: Error]
-  /** The event loop was blocked; `blockedFor` in milliseconds, `task` where one is known to have done it. */
-  loopStalled: [event: { readonly blockedFor: number; readonly task?: TaskEvent }]
+  /** The clock of the store was set by so many milliseconds, or this machine has slept; schedules go on by `catchUp`. */
+  clockJump: [event: { readonly by: number }]
+  /**
+   * The event loop was blocked for `blockedFor` milliseconds while tasks ran: it was asked for a sign of life and gave
+   * none for half a second. `names` are the kinds of the tasks that may have done it, one where it is known: the last
+   * that began (`(closure)` for a closure), else up to 5 of those that ran. `task` where it is one of a queue. While it
+   * is blocked, the log says the same: see `logger` and `TASK_LOG`.
+   */
+  loopStalled: [
+    event: { readonly blockedFor: number; readonly names: readonly string[]; readonly task?: TaskEvent },
+  ]
 }
 
 /** The names of the events that are about one task. */
-export type TaskEventName = Exclude<keyof TaskEvents, 'idle' | 'error' | 'gate' | 'loopStalled'>
+export type TaskEventName = Exclude<keyof TaskEvents, 'idle' | 'error' | 'gate' | 'loopStalled' | 'clockJump'>
 /** What `events` gives: an event about a task, with its name as `type`. */
 export type AnyTaskEvent = {
   [Name in TaskEventName]: TaskEvents[Name][0] & { readonly type: Name }
@@ -390,18 +465,28 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
     name: Name,
     ...args: EnqueueArgs<Named<Tasks, Name>>
   ): Promise<TaskHandle<OutputOf<Named<Tasks, Name>>>>
-  /** Puts a task in the queue for each input: all of them or none, in one step. */
+  /**
+   * Puts a task in the queue for each input: all of them or none, in one step. `options` are those of every task, or a
+   * function that gives those of each.
+   */
   enqueueMany<T extends AnyTask>(
     task: T,
     inputs: Iterable<InputOf<T>>,
-    options?: EnqueueOptions,
+    options?: EnqueueOptions | ((input: InputOf<T>, index: number) => EnqueueOptions | undefined),
   ): Promise<TaskHandle<OutputOf<T>>[]>
+  /**
+   * Puts a workflow in the queue: all of its tasks or none, in one step. Rejects as `enqueue` does, and with
+   * `ERR_OPTION` where a ref comes twice or is not there, or where tasks wait for each other in a circle, whose path
+   * it names.
+   */
+  enqueueFlow(tasks: readonly FlowTask[], options?: FlowOptions): Promise<TaskFlow>
 
   /** Adds kinds of task after construction. Throws `ERR_OPTION` where a name is taken by another definition. */
   register(...tasks: readonly AnyTask[]): void
   /**
-   * Begins to take tasks from the queues; rejects with `ERR_STORE...` where the store cannot be used. An executor in
-   * memory does so by itself at its first `enqueue`; one with a store works on nothing before.
+   * Begins to take tasks from the queues, and makes or changes the schedule of each definition that has one; rejects
+   * with `ERR_STORE...` where the store cannot be used, `ERR_OPTION` where it cannot keep a schedule. An executor in memory begins by itself at its first `enqueue`, but makes no schedules
+   * then; one with a store works on nothing before.
    */
   start(): Promise<void>
   /** Starts no more tasks of this queue, or of all; what runs goes on. */
@@ -425,6 +510,11 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
 
   /** How a task stands; undefined where there is none with this id, or no longer. */
   get(id: string): Promise<TaskInfo | undefined>
+  /**
+   * How a workflow stands; `id` is that of the flow, or of any task of it. Of a task that is part of no flow: the tasks
+   * that it waits or has waited for, at any remove, and itself. Rejects with `ERR_TASK_NOT_FOUND`.
+   */
+  getFlow(id: string): Promise<FlowInfo>
   /** Tasks, newest first, read page by page as the loop goes on. */
   list(filter?: TaskFilter): AsyncIterable<TaskInfo>
   /**
@@ -442,4 +532,19 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
   prune(filter: Omit<TaskFilter, 'limit' | 'cursor'>): Promise<number>
   /** The events about tasks from now on. A slow loop loses the oldest ones, never memory. */
   events(options?: ResultOptions): AsyncIterableIterator<AnyTaskEvent>
+
+  /**
+   * Measures times from now on, as the option `metrics` does from the start: waits, runs, commits, the delay of the
+   * event loop, which is asked for a sign of life ten times a second for it. There is no way back.
+   */
+  enableMetrics(): Promise<void>
+  /** The metrics now. Rejects with `ERR_STORE...` where the store does not tell how many tasks it has. */
+  getMetrics(): Promise<Metrics>
+  /**
+   * The metrics as text for Prometheus, format 0.0.4, to be served as `text/plain; version=0.0.4`. Where the store does
+   * not answer within 2 s, `task_store_up` is 0 and what only it knows is left out.
+   */
+  metricsText(): Promise<string>
+  /** Looks at the executor, its settings and its store. A store that does not answer is a finding, not an error. */
+  doctor(): Promise<Examination>
 }

@@ -7,6 +7,7 @@ const { RateLimiter } = require('./lib/rate-limiter')
 const { RetryPolicy } = require('./lib/retry')
 const { TaskError } = require('./lib/errors')
 const { TaskExecutor } = require('./lib/executor')
+const { TaskScheduler } = require('./lib/scheduler')
 const { defineTask } = require('./lib/definition')
 const { version } = require('./package.json')
 
@@ -16,6 +17,7 @@ module.exports = {
   RetryPolicy,
   TaskError,
   TaskExecutor,
+  TaskScheduler,
   defineTask,
   version,
 }

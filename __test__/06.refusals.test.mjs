@@ -60,7 +60,7 @@ test('what other versions may have is not accepted in silence', () => {
   for (const [name, value] of Object.entries(executor)) {
     assert.throws(() => executorOptions({ [name]: value }), refusal(`"${name}" is not an option`))
   }
-  for (const name of ['schedule', 'isolation', 'module']) {
+  for (const name of ['isolation', 'module']) {
     assert.throws(() => checkDefinition({ name: 'a', [name]: 'x' }), refusal(`"${name}" is not an option`))
   }
   for (const persistence of ['sqlite:', 'sqlite::memory:', 'sqlite:a\0b', 'redis:x', 'Memory', '', 5]) {

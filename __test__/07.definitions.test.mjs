@@ -28,11 +28,13 @@ test('a definition comes out with all its fields', () => {
     rateLimit: RateLimiter.perSecond(5),
     circuitBreaker: new CircuitBreaker(),
     concurrency: 2,
+    schedule: '@daily',
   }
   assert.deepEqual(checkDefinition(full), {
     ...full,
     timeout: 1_000,
     concurrency: { perNode: 2, total: undefined, perGroup: undefined },
+    schedule: { __proto__: null, cron: '@daily' },
   })
   const none = { perNode: undefined, total: undefined, perGroup: undefined }
   const bare = checkDefinition({ name: 'a' })

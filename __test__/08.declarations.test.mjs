@@ -11,12 +11,13 @@ const { checkDefinition } = require('../lib/definition.js')
 const { toMillis } = require('../lib/duration.js')
 const { CODES, TaskError } = require('../lib/errors.js')
 const options = require('../lib/options.js')
+const { scheduleOptions } = require('../lib/options/schedule.js')
 const { RetryPolicy } = require('../lib/retry.js')
 
 const { DEFAULTS, closeOptions, enqueueOptions, executorOptions, resultOptions, runOptions, taskFilter } =
   options
 
-const types = ['index', 'lib/options', 'lib/retry', 'lib/errors']
+const types = ['index', 'lib/options', 'lib/retry', 'lib/errors', 'lib/scheduler']
   .map(name => readFileSync(new URL(`../${name}.d.ts`, import.meta.url), 'utf8'))
   .join('\n')
 
@@ -61,6 +62,7 @@ const interfaces = {
   CloseOptions: closeOptions,
   ResultOptions: resultOptions,
   RetryOptions: given => RetryPolicy.from({ attempts: 2, ...given }),
+  ScheduleOptions: scheduleOptions,
   TaskErrorOptions: given => new TaskError('a', given),
 }
 

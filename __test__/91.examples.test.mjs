@@ -25,6 +25,14 @@ const PRINTED = {
     'later: hello, Grace',
     'completed: 6, waiting: 0',
   ],
+  'schedule.mjs': [
+    'on the hour: true',
+    'now: /tmp is clean, for Hourly Cleanup',
+    'paused: true null',
+    'apart: 100 100',
+    'daily at 2:30: 03-07T07:30, 03-08T07:00, 03-09T06:30',
+    'ERR_SCHEDULE hour field of the cron expression, column 3: 25 is outside of 0 to 23',
+  ],
   'cancel.mjs': [
     'timeout: ERR_TASK_TIMEOUT',
     'signal: user left',

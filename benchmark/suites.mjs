@@ -2,7 +2,9 @@
 export const suites = {
   memory: ['trivial', 'timeout', 'backlog', 'priority', 'enqueue', 'loop', 'require'],
   limits: ['limits-combined', 'limits-breaker', 'limits-keys'],
+  metrics: ['metrics'],
   sqlite: ['sqlite-throughput', 'sqlite-ack', 'sqlite-backlog', 'sqlite-processes'],
+  cron: ['cron', 'cron-schedules'],
   redis: ['redis-throughput', 'redis-enqueue', 'redis-latency', 'redis-processes'],
 }
 

@@ -6,6 +6,7 @@
 
 const { TaskError } = require('./errors')
 const { LONGEST, toMillis } = require('./duration')
+const { LocalDesk, StoredDesk } = require('./desk')
 
 let serial = 0
 
@@ -68,6 +69,11 @@ class RunContext {
     return this.#reason !== undefined || this.#stopped(this.#slot, this.#run)
   }
 
+  /** Where the run `context` belongs to is kept: its slot and its number. */
+  static placeOf(context) {
+    return [context.#slot, context.#run]
+  }
+
   /** Stops the run `context` belongs to: runs user code where somebody listens to its signal. */
   static abort(context, reason) {
     if (context.#reason !== undefined) return
@@ -79,22 +85,69 @@ class RunContext {
 class TaskContext extends RunContext {
   #ids
   #at
+  #stored
+  #local
+  #desk
 
-  constructor(stopped, slot, run, attempt, maxAttempts, name, metadata, ids, at, task = undefined) {
+  /** `task` has several runs, of a definition that is executed without a store. */
+  constructor(stopped, slot, run, attempt, maxAttempts, name, metadata, stored, ids, at, task = undefined) {
     super(stopped, slot, run, attempt, maxAttempts, task)
     this.name = name
     this.metadata = metadata
+    this.schedule = metadata.schedule === undefined ? undefined : slotOf(metadata)
     this.#ids = ids
     this.#at = at
+    this.#stored = stored
+    this.#local = task
   }
 
   get id() {
     return this.#ids === undefined ? super.id : idAt(this.#ids, this.#at)
   }
 
+  get #own() {
+    this.#desk ??=
+      this.#local === undefined
+        ? new StoredDesk(this.#stored, ...RunContext.placeOf(this))
+        : new LocalDesk(this.#stored.draft, this.#local.steps)
+    return this.#desk
+  }
+
+  /** The desk of a run, where it has asked for one. */
+  static deskOf(context) {
+    return context.#desk
+  }
+
+  results() {
+    return this.#own.results()
+  }
+
+  step(key, run) {
+    return this.#own.step(key, run)
+  }
+
+  spawn(task, input = undefined, options = undefined) {
+    return this.#own.spawn(task, input, options)
+  }
+
+  progress(value) {
+    this.#own.progress(value)
+  }
+
+  log(message, fields = undefined, level = undefined) {
+    this.#own.log(message, fields, level)
+  }
+
   snooze(delay) {
     throw new Snooze(toMillis(delay, 'delay of ctx.snooze()', { max: LONGEST }))
   }
+}
+
+// What a schedule has written into the metadata of the task; somebody may have enqueued it with the like.
+function slotOf({ schedule, slot, skipped }) {
+  if (!/^\d{1,15}$/.test(slot) || !/^\d{1,15}$/.test(skipped)) return undefined
+  const late = Math.max(0, Date.now() - Number(slot))
+  return Object.freeze({ key: schedule, slot: new Date(Number(slot)), late, skipped: Number(skipped) })
 }
 
 // Characters of an id made by the engine.

@@ -5,6 +5,7 @@
 // is frozen and always has all its fields, undefined where nothing was said.
 
 const { checkName } = require('./names')
+const { scheduleOptions } = require('./options/schedule')
 const check = require('./options/check')
 const { CircuitBreaker } = require('./circuit-breaker')
 const { RateLimiter } = require('./rate-limiter')
@@ -34,6 +35,7 @@ const DEFINITION = new Map([
   ['input', schema],
   ['concurrency', concurrency],
   ['handler', check.callable],
+  ['schedule', (value, option) => scheduleOptions(value, option, CALL)],
   ...POLICY,
 ])
 
@@ -61,6 +63,7 @@ const ABSENT = {
   retry: undefined,
   rateLimit: undefined,
   circuitBreaker: undefined,
+  schedule: undefined,
   concurrency: concurrency({}, 'concurrency', CALL),
 }
 

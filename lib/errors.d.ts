@@ -46,7 +46,7 @@ export type TaskErrorCode =
   | 'ERR_STORE_CORRUPT'
   /** The store was written by a newer version. */
   | 'ERR_STORE_VERSION'
-  /** A schedule that cannot be. */
+  /** There can be no such schedule: its expression, its time zone, or its key. */
   | 'ERR_SCHEDULE'
   /** An option that is not one, or has a value it cannot have. */
   | 'ERR_OPTION'

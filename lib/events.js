@@ -18,6 +18,8 @@ const STORED = new Set([
   'abandoned',
   'gate',
 ])
+// What is about no task: iterators are not told.
+const OF_THE_EXECUTOR = new Set(['error', 'gate', 'loopStalled'])
 const INNER = new Set(['newListener', 'removeListener'])
 
 const LAST = Object.freeze({ done: true, value: undefined })
@@ -40,7 +42,9 @@ class Events {
     lane.stored.gated = gates => {
       for (const gate of gates) weak.deref()?.emit('gate', gate)
     }
+    lane.stored.stalled = stall => weak.deref()?.emit('loopStalled', stall)
     lane.stored.troubled = error => weak.deref()?.emit('error', error)
+    lane.stored.jumped = by => weak.deref()?.emit('clockJump', { by })
     executor.on('newListener', name => this.#changed(name, 1))
     executor.on('removeListener', name => this.#changed(name, 0))
   }
@@ -98,7 +102,7 @@ class Events {
   }
 
   emit(type, event) {
-    if (type !== 'error') for (const iterator of this.#iterators) iterator.push({ ...event, type })
+    if (!OF_THE_EXECUTOR.has(type)) for (const iterator of this.#iterators) iterator.push({ ...event, type })
     if (type === 'error' && this.#executor.listenerCount('error') === 0) return
     try {
       this.#executor.emit(type, event)

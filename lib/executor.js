@@ -7,21 +7,34 @@
 const { EventEmitter } = require('node:events')
 const { RunContext, TaskContext, closedError } = require('./context')
 const { Events } = require('./events')
-const { Kind, headOf } = require('./kind')
+const { Kind, headOf, headsOf } = require('./kind')
 const { Lane } = require('./lane')
 const { TaskError, describe, optionError } = require('./errors')
+const { TaskFlow, flowBatch, flowInformation } = require('./flow')
 const { TaskHandle } = require('./handle')
 const { checkDefinition } = require('./definition')
 const { checkName } = require('./names')
 const { serialize } = require('./payload')
 const options = require('./options')
 const { information } = require('./record')
+const { cost, examine } = require('./metrics')
+const { Records } = require('./records')
 const { keepAlive } = require('./process')
+const { upsert } = require('./schedules')
+const tracing = require('./tracing')
+const { withCarrier } = tracing
 
 const plainContext = (task, run) =>
   new RunContext(task.lane.stopped, task.slot, run, task.attempt, task.maxAttempts, task)
 
+/** What the scheduler may use of an executor; undefined where it is none. */
+let innerOf
+
 class TaskExecutor extends EventEmitter {
+  static {
+    innerOf = executor => (#inner in Object(executor) ? executor.#inner : undefined)
+  }
+
   #options
   #durable
   #lane
@@ -30,9 +43,11 @@ class TaskExecutor extends EventEmitter {
   #byDefinition = new WeakMap()
   #events
   #started = false
+  #scheduled
   #closing
   #unheld = false
   #inner
+  #records
 
   constructor(given = undefined) {
     super()
@@ -42,11 +57,18 @@ class TaskExecutor extends EventEmitter {
     this.#hold = keepAlive(this)
     this.#lane = new Lane(checked, holds => this.#hold(holds && !this.#unheld))
     this.#events = new Events(this, this.#lane)
+    this.#records = new Records(question => this.#ask(question))
     this.#inner = {
       stored: this.#lane.stored,
-      status: id => this.#status(id),
-      amend: async (id, change) => (await this.#ask({ op: 'amend', ids: [id], change })) === 1,
+      status: id => this.#records.status(id),
+      ask: question => this.#ask(question),
+      accept: () => this.#accept(),
+      kind: (task, call) => this.#kind(task, call),
+      payload: (kind, input) => this.#payload(kind, input),
+      amend: async (id, change) => (await this.#ask({ op: 'amend', ids: [id], change })) > 0,
+      flow: id => this.getFlow(id),
     }
+    this.#lane.stored.draft = (task, input, given, call) => this.#draft(task, input, given, call)
     this.register(...(checked.tasks ?? []))
     if (checked.signal !== undefined) closeOnAbort(checked.signal, new WeakRef(this))
   }
@@ -122,12 +144,25 @@ class TaskExecutor extends EventEmitter {
         maxAttempts,
         name,
         NOTHING,
+        lane.stored,
         undefined,
         0,
         task,
       )
     }
-    const work = context => kind.handler(checked, context)
+    const handle = context => kind.handler(checked, context)
+    const traced = tracing.isOn()
+      ? context => tracing.run(context, kind.queue, () => handle(context))
+      : handle
+    const work = async context => {
+      const value = await traced(context)
+      const desk = TaskContext.deskOf(context)
+      if (desk !== undefined && desk.lines.length > 0) {
+        await desk.ready()
+        await this.#addTogether(desk.lines)
+      }
+      return value
+    }
     const tell = this.#events.teller(kind.name, kind.queue)
     const { number, limits } = kind
     return this.#lane.guarded(work, {
@@ -173,13 +208,19 @@ class TaskExecutor extends EventEmitter {
     try {
       const checked = given === undefined ? undefined : options.enqueueOptions(given, call)
       const kind = this.#kind(task, call)
-      const text = this.#payload(kind, input)
-      const head = headOf(kind, checked)
-      if (kind.input === undefined) return this.#add(head, text)
-      return Promise.resolve(kind.check(input)).then(() => this.#add(head, text))
+      if (!tracing.isOn()) return this.#send(kind, input, checked)
+      const send = carrier => this.#send(kind, input, withCarrier(checked, carrier))
+      return tracing.enqueue(kind, checked?.queue, 1, send)
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  #send(kind, input, checked) {
+    const text = this.#payload(kind, input)
+    const head = headOf(kind, checked)
+    if (kind.input === undefined) return this.#add(head, text)
+    return Promise.resolve(kind.check(input)).then(() => this.#add(head, text))
   }
 
   #add(head, text) {
@@ -195,17 +236,44 @@ class TaskExecutor extends EventEmitter {
       if (typeof inputs?.[Symbol.iterator] !== 'function') {
         throw optionError(`the inputs of enqueueMany() must be iterable; got ${describe(inputs)}`)
       }
-      const checked = given === undefined ? undefined : options.enqueueOptions(given, 'enqueueMany()')
       const kind = this.#kind(task, 'enqueueMany()')
-      const head = headOf(kind, checked)
       const all = Array.from(inputs)
-      const lines = all.flatMap(input => [head, this.#payload(kind, input)])
-      if (kind.input === undefined) return this.#addTogether(lines)
-      const checks = all.map(async input => kind.check(input))
-      return Promise.all(checks).then(() => this.#addTogether(lines))
+      if (!tracing.isOn()) return this.#sendMany(kind, all, given)
+      return tracing.enqueue(kind, undefined, all.length, carrier =>
+        this.#sendMany(kind, all, given, carrier),
+      )
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  #sendMany(kind, all, given, carrier = undefined) {
+    const heads = headsOf(kind, given, carrier)
+    const lines = all.flatMap((input, at) => [heads(input, at), this.#payload(kind, input)])
+    if (kind.input === undefined) return this.#addTogether(lines)
+    const checks = all.map(async input => kind.check(input))
+    return Promise.all(checks).then(() => this.#addTogether(lines))
+  }
+
+  // A task on its way into a batch; `checked` is a promise where its schema takes time.
+  #draft(task, input, given, call) {
+    const checked = given === undefined ? {} : options.enqueueOptions(given, call)
+    const kind = this.#kind(task, call)
+    const text = this.#payload(kind, input)
+    return { kind, options: checked, text, checked: kind.input === undefined ? undefined : kind.check(input) }
+  }
+
+  async enqueueFlow(tasks, given = undefined) {
+    const draft = (...entry) => this.#draft(...entry)
+    const { id, refs, lines, checks } = flowBatch(tasks, given, draft)
+    await Promise.all(checks)
+    const handles = await this.#addTogether(lines)
+    return new TaskFlow(this.#inner, id, Object.fromEntries(refs.map((ref, at) => [ref, handles[at]])))
+  }
+
+  async getFlow(id) {
+    const records = await this.#ask({ op: 'flow', id: checkName(id, 'id') })
+    return flowInformation(records.map(information))
   }
 
   async #addTogether(lines) {
@@ -271,10 +339,26 @@ class TaskExecutor extends EventEmitter {
 
   async start() {
     this.#requireOpen()
-    if (this.#started) return
-    if (!this.#durable) return this.#begin()
-    await this.#ask({ op: 'start' })
-    this.#started = true
+    if (!this.#started && this.#durable) {
+      await this.#ask({ op: 'start' })
+      this.#started = true
+    } else if (!this.#started) {
+      this.#begin()
+    }
+    this.#scheduled ??= this.#scheduleAll()
+    await this.#scheduled
+  }
+
+  async #scheduleAll() {
+    try {
+      const kinds = [...this.#kinds.values()].filter(kind => kind.schedule !== undefined)
+      const ask = question => this.#ask(question)
+      await Promise.all(kinds.map(kind => upsert(ask, kind, kind.schedule, 'null')))
+    } catch (error) {
+      // The next start tries again.
+      this.#scheduled = undefined
+      throw error
+    }
   }
 
   async pause(queue = undefined) {
@@ -340,65 +424,52 @@ class TaskExecutor extends EventEmitter {
   }
 
   async get(id) {
-    return this.#status(checkName(id, 'id'), false)
+    return this.#records.find(checkName(id, 'id'))
   }
 
-  async #status(id, must = true) {
-    const record = await this.#ask({ op: 'get', id })
-    if (record !== null) return information(record)
-    if (!must) return undefined
-    throw new TaskError(`there is no task ${describe(id)}`, { code: 'ERR_TASK_NOT_FOUND' })
-  }
-
-  list(given = undefined) {
-    const filter = options.taskFilter(given, 'list()')
-    return this.#pages(filter)
-  }
-
-  async *#pages({ limit = Number.POSITIVE_INFINITY, cursor, ...filter }) {
-    let left = limit
-    let next = cursor
-    if (cursor !== undefined) await this.#status(cursor)
-    while (left > 0) {
-      const page = await this.#ask({
-        op: 'list',
-        filter: { ...filter, limit: Math.min(left, 100), cursor: next },
-      })
-      for (const record of page.records) yield information(record)
-      left -= page.records.length
-      next = page.cursor
-      if (next === null) return
-    }
+  list(filter = undefined) {
+    return this.#records.list(filter)
   }
 
   async counts(queue = undefined) {
-    return this.#ask({ op: 'counts', queue: queue === undefined ? undefined : checkName(queue, 'queue') })
+    return this.#records.counts(queue)
   }
 
   async nodes() {
-    const nodes = await this.#ask({ op: 'nodes' })
-    return nodes.map(node => ({ ...node, lastBeat: new Date(node.lastBeat) }))
+    return this.#records.nodes()
   }
 
   async retryAll(filter) {
-    const { state = UNDONE, ...rest } = options.taskFilter(filter, 'retryAll()', true)
-    return this.#ask({ op: 'amend', filter: { ...rest, state }, change: 'retry' })
+    return this.#records.retryAll(filter)
   }
 
   async cancelAll(filter) {
-    const change = { cancel: 'on request' }
-    return this.#ask({ op: 'amend', filter: options.taskFilter(filter, 'cancelAll()', true), change })
+    return this.#records.cancelAll(filter)
   }
 
   async prune(filter) {
-    const checked = options.taskFilter(filter, 'prune()', true)
-    const state = (checked.state ?? FINAL).filter(word => FINAL.includes(word))
-    if (state.length === 0) return 0
-    return this.#ask({ op: 'amend', filter: { ...checked, state }, change: 'remove' })
+    return this.#records.prune(filter)
   }
 
   events(given = undefined) {
     return this.#events.iterate(options.resultOptions(given, 'events()'))
+  }
+
+  async enableMetrics() {
+    this.#requireOpen()
+    this.#lane.native.enableMetrics()
+  }
+
+  async getMetrics() {
+    return this.#ask({ op: 'metrics', ...cost() })
+  }
+
+  async metricsText() {
+    return this.#ask({ op: 'metricsText', ...cost() })
+  }
+
+  async doctor() {
+    return examine(this.#options, await this.#ask({ op: 'doctor' }))
   }
 
   #ask(question) {
@@ -428,7 +499,5 @@ function closuresOf(tasks) {
 }
 
 const NOTHING = Object.freeze({})
-const FINAL = ['completed', 'failed', 'cancelled']
-const UNDONE = ['failed', 'cancelled']
 
-module.exports = { TaskExecutor }
+module.exports = { TaskExecutor, innerOf }

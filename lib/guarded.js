@@ -27,6 +27,7 @@ class Guarded {
     this.settled = false
     this.resource = undefined
     this.localId = undefined
+    this.memo = undefined
     this.outcome = new Promise((resolve, reject) => {
       this.resolve = resolve
       this.reject = reject
@@ -43,6 +44,12 @@ class Guarded {
   get id() {
     this.localId ??= localId()
     return this.localId
+  }
+
+  /** Results of steps, for all its runs. */
+  get steps() {
+    this.memo ??= new Map()
+    return this.memo
   }
 
   tell(type, more) {

@@ -64,6 +64,24 @@ class TaskHandle {
     return this.#executor.amend(this.id, { reschedule: checkDate(runAt, 'runAt') })
   }
 
+  async *progress() {
+    let seen
+    for (;;) {
+      const [value, over] = await this.#executor.ask({ op: 'follow', id: this.id, seen })
+      if (value !== null) {
+        seen = value
+        yield JSON.parse(value)
+      }
+      if (over) return
+    }
+  }
+
+  async logs() {
+    const lines = await this.#executor.ask({ op: 'logs', id: this.id })
+    for (const line of lines) line.at = new Date(line.at)
+    return lines
+  }
+
   setPriority(priority) {
     return this.#executor.amend(this.id, { prioritise: checkPriority(priority, 'priority') })
   }

@@ -5,11 +5,13 @@
 const { AsyncResource } = require('node:async_hooks')
 const { limitsOf, withNumbers } = require('./limits')
 const { RetryPolicy } = require('./retry')
+const options = require('./options')
+const { withCarrier } = require('./tracing')
 const { TaskError, describe } = require('./errors')
 
 class Kind {
   constructor(definition, defaults) {
-    const { name, handler, input, queue, priority, timeout, retry, concurrency } = definition
+    const { name, handler, input, queue, priority, timeout, retry, concurrency, schedule } = definition
     const { rateLimit, circuitBreaker } = definition
     this.name = name
     this.handler = handler
@@ -23,6 +25,7 @@ class Kind {
     this.circuitBreaker = circuitBreaker
     const inQueue = defaults.queues?.find(({ name }) => name === this.queue)
     this.limits = limitsOf(defaults, inQueue, definition)
+    this.schedule = schedule
     this.resource = new AsyncResource('TaskHandler')
     this.number = -1
   }
@@ -60,4 +63,17 @@ function headOf(kind, options) {
   return `${kind.number} ${JSON.stringify(given)}`
 }
 
-module.exports = { Kind, headOf }
+/** The heads of a batch: all alike, or each by its own options. */
+function headsOf(kind, given, carrier = undefined) {
+  const read = (each, call) => {
+    const checked = each === undefined ? undefined : options.enqueueOptions(each, call)
+    return headOf(kind, withCarrier(checked, carrier))
+  }
+  if (typeof given !== 'function') {
+    const head = read(given, 'enqueueMany()')
+    return () => head
+  }
+  return (input, at) => read(given(input, at), `enqueueMany(), for input ${at}`)
+}
+
+module.exports = { Kind, headOf, headsOf }

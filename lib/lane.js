@@ -32,6 +32,7 @@ class Lane {
     this.maxPayload = options.maxPayload
     this.durable = options.persistence !== 'memory'
     this.limits = limitsOf(options)
+    this.logger = options.logger
     this.submitted = new Uint32Array(ROOM)
     this.done = new Uint32Array(ROOM)
     this.ready = new Uint32Array(ROOM)
@@ -426,7 +427,8 @@ function open(options, lane) {
   let native
   try {
     const queues = options.queues?.map(withNumbers)
-    native = binding.open(JSON.stringify(withNumbers({ ...options, queues })), arrays, wake)
+    const logs = options.logger !== undefined
+    native = binding.open(JSON.stringify(withNumbers({ ...options, queues, logs })), arrays, wake)
   } catch (error) {
     throw nativeError(error)
   }

@@ -4,6 +4,7 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: a handle of any output has to be a handle of each
 
 import type { AnyTask, Duration, TaskHandle, TaskPolicy, TaskState } from '../index.js'
+import type { LogRecord } from './metrics.js'
 import type { RateLimiter, RateLimiterOptions } from './rate-limiter.js'
 import type { RetryOptions, RetryPolicy } from './retry.js'
 
@@ -123,6 +124,17 @@ export interface ExecutorOptions<Tasks extends readonly AnyTask[] = readonly Any
   readonly retention?:
     | { readonly [State in 'completed' | 'failed' | 'cancelled']?: RetentionLimits | undefined }
     | undefined
+  /**
+   * Whether times are measured: see `enableMetrics`. Counters are always kept.
+   * @default false
+   */
+  readonly metrics?: boolean | undefined
+  /**
+   * Is told what the engine has to say, of this executor and of none in particular, when the event loop turns. The
+   * environment variable `TASK_LOG` (`error`, `warn`, `info`, `debug` or `trace`) has the same written to stderr,
+   * also while the loop is blocked.
+   */
+  readonly logger?: ((record: LogRecord) => void) | undefined
   /** Closes the executor when it aborts, as `close()` does. */
   readonly signal?: AbortSignal | undefined
 }
@@ -221,6 +233,8 @@ export interface TaskFilter {
   readonly createdAfter?: Date | undefined
   /** In this group. */
   readonly group?: string | undefined
+  /** Part of this flow: the id of one. */
+  readonly flow?: string | undefined
   /** So many at most; only for `list`. Default: all. */
   readonly limit?: number | undefined
   /** Goes on after the task with this id, which has to be kept still; only for `list`. */

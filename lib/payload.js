@@ -4,8 +4,11 @@
 
 const { TaskError, describe, describeFailure } = require('./errors')
 
-/** JSON text of `value`, the input or result of `task`; undefined counts as null. `limit` is in bytes. */
-function serialize(value, role, task, limit) {
+/**
+ * JSON text of `value`, the input or result of `task`; undefined counts as null. `limit` is in bytes, `allows` says
+ * what sets it.
+ */
+function serialize(value, role, task, limit, allows = 'maxPayload allows') {
   if (value === undefined) return 'null'
   let text
   try {
@@ -22,14 +25,14 @@ function serialize(value, role, task, limit) {
     })
   }
   // A character takes at most three bytes of UTF-8: the exact count is worth its price only near the limit.
-  if (text.length * 3 > limit) requireRoom(text, role, task, limit)
+  if (text.length * 3 > limit) requireRoom(text, role, task, limit, allows)
   return text
 }
 
-function requireRoom(text, role, task, limit) {
+function requireRoom(text, role, task, limit, allows) {
   const bytes = Buffer.byteLength(text)
   if (bytes <= limit) return
-  const message = `${nameOf(role, task)} has ${bytes} bytes of JSON; maxPayload allows ${limit}`
+  const message = `${nameOf(role, task)} has ${bytes} bytes of JSON; ${allows} ${limit}`
   throw new TaskError(message, { code: 'ERR_PAYLOAD_SIZE' })
 }
 

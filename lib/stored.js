@@ -12,6 +12,7 @@ const { toMillis } = require('./duration')
 const { asks, wrap } = require('./guarded')
 const { STORED } = require('./words')
 const { serialize } = require('./payload')
+const tracing = require('./tracing')
 
 // What is sent at once at most: the text of a batch has to stay far below the longest string.
 const BATCH_TASKS = 4096
@@ -81,9 +82,14 @@ class Stored {
     this.requests = new Map()
     this.requestNo = 0
     this.contexts = []
+    // Makes a task of what `ctx.spawn` is given; the executor knows how.
+    this.draft = undefined
     this.listener = undefined
     this.troubled = undefined
     this.gated = undefined
+    this.jumped = undefined
+    this.stalled = undefined
+    this.logger = lane.logger
     const { native } = this
     this.dropped = new FinalizationRegistry(batch => native.forget(batch))
   }
@@ -199,6 +205,20 @@ class Stored {
     })
   }
 
+  /** Asks the engine for a task; `question` gets the number under which it is held. Gives a batch of it alone. */
+  async obtain(question) {
+    const batch = new Batch()
+    batch.number = this.batchNo
+    this.batchNo = (batch.number + 1) >>> 0
+    const [id, created] = await this.request(question(batch.number))
+    batch.size = 1
+    batch.ids = [id]
+    if (!created) batch.found = new Set([0])
+    batch.resolve()
+    this.dropped.register(batch, batch.number)
+    return batch
+  }
+
   /** Closes the engine; resolves when it has closed. */
   close(grace) {
     return new Promise((resolve, reject) => {
@@ -229,6 +249,9 @@ class Stored {
     if (mail.events !== undefined) this.lane.later(() => this.listener?.(mail.events))
     if (mail.gates !== undefined) this.lane.later(() => this.gated?.(mail.gates))
     if (mail.trouble !== undefined) this.lane.later(() => this.troubled?.(storeError(mail.trouble)))
+    if (mail.clockJump !== undefined) this.lane.later(() => this.jumped?.(mail.clockJump))
+    if (mail.stalled !== undefined) this.lane.later(() => this.stalled?.(mail.stalled))
+    if (mail.logs !== undefined) for (const record of mail.logs) this.lane.later(() => this.logger?.(record))
     if (mail.warning !== undefined) process.emitWarning(mail.warning, 'TaskWarning')
     if (mail.replies !== undefined) for (const reply of mail.replies) this.reply(reply)
     return mail.more === 1
@@ -282,26 +305,44 @@ class Stored {
     for (let i = from; i < to; i += START) this.run(definition, starts, i, ids)
   }
 
-  // One run: slot, run, kind, attempt, attempts, own, metadata, input; own: its retry policy is not that of its kind.
+  // One run: slot, run, kind, attempt, attempts, own, metadata, input; own: its retry policy is not that of its kind;
+  // `[own, queue]` where the queue is another one, too.
   async run(definition, starts, i, ids) {
     const slot = starts[i]
     const run = starts[i + 1]
     if (!this.native.begin(slot, run)) return
     const attempt = starts[i + 3]
     const maxAttempts = starts[i + 4]
-    const own = starts[i + 5] === 1
+    const about = starts[i + 5]
+    const own = about === 1 || about[0] === 1
     const input = starts[i + 7]
     const { name } = definition
     const metadata = starts[i + 6] ?? NONE
     const { stopped } = this.lane
-    const context = new TaskContext(stopped, slot, run, attempt, maxAttempts, name, metadata, ids, i / START)
     const at = slot & ~STORED
+    const context = new TaskContext(
+      stopped,
+      slot,
+      run,
+      attempt,
+      maxAttempts,
+      name,
+      metadata,
+      this,
+      ids,
+      i / START,
+    )
     this.contexts[at] = context
     let end
     try {
       const checked = definition.input === undefined ? input : await definition.check(input)
-      const output = await definition.handler(checked, context)
-      end = `o${serialize(output, 'result', undefined, this.lane.maxPayload)}`
+      const handle = () => definition.handler(checked, context)
+      const output = await (tracing.isOn()
+        ? tracing.run(context, about[1] ?? definition.queue, handle)
+        : handle())
+      const text = serialize(output, 'result', undefined, this.lane.maxPayload)
+      const desk = TaskContext.deskOf(context)
+      end = desk === undefined || desk.lines.length === 0 ? `o${text}` : await spawning(text, desk)
     } catch (error) {
       const { limits } = definition
       if (limits !== undefined && this.contexts[at] === context) limits.heed(this.native, slot, error)
@@ -352,6 +393,12 @@ class Stored {
     this.waiters = []
     this.waiting = 0
   }
+}
+
+// A success that spawns tasks, as a line of a report.
+async function spawning(output, desk) {
+  await desk.ready()
+  return `w${JSON.stringify({ output, spawn: desk.lines })}`
 }
 
 // What a handler threw, as a line of a report; `retry` only where there is a run left.

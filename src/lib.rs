@@ -65,6 +65,7 @@
 //! - Never more tasks run than `concurrency` allows, but for handlers that were left behind. Larger priority
 //!   first, then order of arrival; a retry goes to the back of its priority.
 //! - An enqueued task runs at least once; a settlement counts only while its claim is the current one.
+//! - A slot of a schedule is one task, once over all processes, whoever dies at whatever step (feature `cron`).
 //! - In memory nothing survives the process. In a SQLite file ([`TaskExecutor::with_persistence`]) every enqueued
 //!   task that was acknowledged does, and every outcome that the store has taken; handlers are registered anew.
 //! - A store that fails keeps nothing from ending: outcomes are kept and offered again until the executor closes.
@@ -85,11 +86,19 @@ pub mod task;
 pub mod time;
 
 pub use api::{
-    CircuitBreaker, Enqueue, ExecutorBuilder, RateLimiter, Task, TaskBuilder, TaskContext, TaskExecutor,
-    TaskHandle, TaskInfo, TaskKind, TaskOutput, handler,
+    CircuitBreaker, Enqueue, ExecutorBuilder, Flow, FlowInfo, LogLine, RateLimiter, ScheduleSlot, Task,
+    TaskBuilder, TaskContext, TaskExecutor, TaskFlow, TaskHandle, TaskInfo, TaskKind, TaskOutput, handler,
 };
+#[cfg(feature = "cron")]
+pub use api::{Schedule, ScheduleInfo, TaskScheduler};
+pub use engine::metrics::Metrics;
+#[cfg(feature = "cron")]
+pub use engine::schedule::Pause;
+pub use engine::{Event as TaskEvent, Examination, Level, What as TaskEventKind};
 pub use error::TaskError;
 pub use policy::RetryPolicy;
 pub use policy::breaker::BreakerPolicy;
+#[cfg(feature = "cron")]
+pub use policy::schedule::{CatchUp, Overlap};
 pub use store::{Counts, Node};
 pub use task::View as TaskState;

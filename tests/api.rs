@@ -20,12 +20,21 @@ mod timeout;
 
 #[path = "api/close.rs"]
 mod close;
+#[path = "api/flows.rs"]
+mod flows;
 #[path = "api/stored.rs"]
 mod stored;
+
+#[path = "api/observe.rs"]
+mod observe;
 
 #[cfg(feature = "sqlite")]
 #[path = "api/persistence.rs"]
 mod persistence;
+
+#[cfg(feature = "cron")]
+#[path = "api/schedules.rs"]
+mod schedules;
 
 #[path = "api/runtimes.rs"]
 mod runtimes;

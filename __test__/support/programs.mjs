@@ -8,9 +8,10 @@ const INDEX = new URL('../../index.js', import.meta.url).href
 const PATIENCE = 60_000
 
 /** Runs an ESM program that has the public API in scope, and gives `{ code, stdout, stderr }`. */
-export function runProgram(test, source) {
+export function runProgram(test, source, env = {}) {
   const text = `import { defineTask, RetryPolicy, TaskError, TaskExecutor } from ${JSON.stringify(INDEX)}\n${source}`
   const child = spawn(process.execPath, ['--input-type=module', '--eval', text], {
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: PATIENCE,
     killSignal: 'SIGKILL',

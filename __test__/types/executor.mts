@@ -4,7 +4,9 @@ import type { EventEmitter } from 'node:events'
 import {
   type AnyTaskEvent,
   defineTask,
+  type Examination,
   type Json,
+  type Metrics,
   type StandardSchema,
   TaskExecutor,
   type TaskHandle,
@@ -109,7 +111,21 @@ executor.on('failed', event => {
   if (event.error.code === 'ERR_TASK_TIMEOUT') event.retryAt?.getTime()
 })
 executor.once('idle', () => {})
-executor.on('loopStalled', event => event.blockedFor + (event.task?.attempt ?? 0))
+executor.on('clockJump', event => event.by.toFixed())
+executor.on('loopStalled', event => event.blockedFor + event.names.join().length + (event.task?.attempt ?? 0))
+
+// metrics, log and doctor
+await executor.enableMetrics()
+const metrics = await executor.getMetrics()
+expectType<Same<typeof metrics, Metrics>>()
+const waiting: number = metrics.current.waiting + metrics.totals.completed + metrics.throughput.last5m
+const slowest: number | undefined = metrics.perTask.img?.duration.p99
+const page: string = await executor.metricsText()
+const { warnings }: Examination = await executor.doctor()
+new TaskExecutor({ metrics: true, logger: ({ level, fields }) => console.log(level, fields.tasks) })
+// @ts-expect-error: a record has no such level
+new TaskExecutor({ logger: (record: { level: 'loud' }) => record })
+console.log(waiting, slowest, page, warnings)
 const emitter: EventEmitter = executor as unknown as EventEmitter
 for await (const event of executor.events()) {
   expectType<Same<typeof event, AnyTaskEvent>>()

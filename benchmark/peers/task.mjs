@@ -56,6 +56,12 @@ export function keyed({ rate }) {
   return { take: key => limiter.tryAcquire(key) }
 }
 
+/** The next runs of an expression. */
+export function next(cron, timeZone, runs, from) {
+  const { TaskScheduler } = require('../../index.js')
+  return TaskScheduler.preview({ cron, timeZone }, runs, from)
+}
+
 /** Not public: times the shim from the first turn until the loop is let go. To be called before `create`. */
 export function probe() {
   const { enable, maxTurn } = require('../../lib/probe.js')

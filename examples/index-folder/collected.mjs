@@ -14,6 +14,8 @@ export class Collected {
   bytes = 0
   /** Tasks that an earlier run has left, and how many of them it had ended. */
   resumed = { tasks: 0, done: 0 }
+  /** What the executor says of its work; undefined where the run was interrupted. */
+  metrics = undefined
   skipped = { folders: 0, links: 0, special: 0 }
 
   addFile(name, measures, attempts, ms) {

@@ -37,6 +37,7 @@ export function createExecutor({ concurrency, timeout, persistence }) {
     // A large file may be under way at every one of many kills.
     maxLosses: 1_000_000,
     gracePeriod: '2s',
+    metrics: true,
   })
 }
 
@@ -86,7 +87,7 @@ class Backlog {
 
 /**
  * Indexes everything below `root` into `collected` and closes the executor. Rejects where `root` cannot be read.
- * When `signal` aborts, resolves with what was collected until then. `onResume` is called before the first file when
+ * When `signal` aborts, resolves with what was collected until then, without metrics. `onResume` is called before the first file when
  * there are tasks of an earlier run.
  */
 export async function indexFolder(root, { executor, collected, all, signal, onResume }) {
@@ -102,6 +103,7 @@ export async function indexFolder(root, { executor, collected, all, signal, onRe
     await submit()
     collected.walking = false
     await backlog.atMost(0)
+    collected.metrics = await executor.getMetrics()
   } catch (error) {
     // Once the executor is closed it refuses whatever is asked.
     if (!signal.aborted) throw error

@@ -34,6 +34,20 @@ function headlines(collected, totals, { root, elapsedMs, concurrency, interrupte
     `indexed ${files} in ${formatDuration(elapsedMs)}, ${rate} a second, ${concurrency} at once`,
     ...(resumed.tasks > 0 ? [resumedLine(resumed)] : []),
     `folder: ${fit(printable(Buffer.from(root)), width - 8)}`,
+    ...engineLines(collected.metrics),
+  ]
+}
+
+/** What the executor says of its own work; nothing after an interruption. */
+function engineLines(metrics) {
+  if (metrics === undefined) return []
+  const { totals, duration, performance: cost } = metrics
+  const time = seconds => formatDuration(seconds * 1000)
+  const tasks = `${formatCount(totals.completed)} completed, ${formatCount(totals.failed)} failed, ${formatCount(totals.retried)} retried`
+  const batch = Math.round(cost.tasksPerCommit)
+  return [
+    `tasks: ${tasks}; half of the runs within ${time(duration.p50)}, 99 % within ${time(duration.p99)}`,
+    `engine: ${formatNoun(cost.commits, 'commit')} of ${formatNoun(batch, 'task')}, event loop back within ${time(cost.loopDelay.p99)}, ${time(cost.cpuSeconds)} of CPU, ${formatBytes(cost.rssBytes)}`,
   ]
 }
 
@@ -116,6 +130,7 @@ export function* reportJson(collected, { root, elapsedMs, concurrency, interrupt
     kinds: collected.kinds(),
     failures: collected.failures.map(named),
     slowest: collected.slowest.map(named),
+    metrics: collected.metrics,
   }
   yield `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "files": [`
   let separator = '\n    '

@@ -29,6 +29,7 @@ const SELECTION = [
   ['createdBefore', check.date],
   ['createdAfter', check.date],
   ['group', checkName],
+  ['flow', checkName],
 ]
 const CHANGED = new Map(SELECTION)
 const READ = new Map([...SELECTION, ['limit', check.whole(1, check.I32 - 1)], ['cursor', checkName]])

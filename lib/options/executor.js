@@ -32,6 +32,7 @@ const DEFAULTS = Object.freeze({
   maxAbandoned: concurrency => Math.max(16, 2 * concurrency),
   gracePeriod: 8_000,
   cancelGrace: 5_000,
+  metrics: false,
   retention: Object.freeze({ completed: NEWEST, failed: NEWEST, cancelled: NEWEST }),
 })
 
@@ -73,6 +74,8 @@ const EXECUTOR = new Map([
   ['gracePeriod', check.duration(0)],
   ['cancelGrace', check.duration(0)],
   ['retention', retention],
+  ['metrics', check.flag],
+  ['logger', check.callable],
   ['signal', check.signal],
   ...POLICY,
 ])

@@ -109,6 +109,13 @@ impl<H> TaskBuilder<H> {
         self
     }
 
+    /// When it runs by itself: a cron expression or a `Schedule`, for `TaskScheduler::schedule`.
+    #[cfg(feature = "cron")]
+    pub fn schedule(mut self, when: impl Into<super::schedule::Schedule>) -> Self {
+        self.draft().schedule = Some(when.into());
+        self
+    }
+
     /// What follows a failure. Default: that of the executor. A bare future has one attempt all the same.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.draft().retry = Some(policy);

@@ -3,15 +3,18 @@
 //! Invariants: a run is stopped for one reason, the first; `dropped` is set before the runtime is asked to drop
 //! the run's future, so that whoever sees the future go knows whether that was wanted.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::error::TaskError;
-use crate::task::{Name, TaskId};
+use crate::task::{Name, Spec, TaskId};
 
 /// What a run of a handler is told. Cheap to clone; a clone may outlive the run.
 ///
@@ -40,6 +43,20 @@ pub struct TaskContext {
     pub(super) run: Arc<Run>,
 }
 
+/// What a run is told that a schedule has started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScheduleSlot {
+    /// The schedule.
+    pub key: String,
+    /// The instant that this run stands for; of a run by `trigger`, when that was called.
+    pub slot: SystemTime,
+    /// By how much the run began later than its slot.
+    pub late: Duration,
+    /// Slots that were skipped since the run before: missed ones, and those that met a run that had not ended.
+    pub skipped: u64,
+}
+
 pub(super) struct Run {
     pub slot: u32,
     /// Which of the slot's runs: reports have to name it.
@@ -50,7 +67,10 @@ pub(super) struct Run {
     pub max_attempts: u32,
     /// Its handler is told when it should stop; others can only be dropped.
     pub heeds_stop: bool,
+    /// Of a run that a schedule has started.
+    pub schedule: Option<ScheduleSlot>,
     pub signal: Signal,
+    pub desk: super::desk::Desk,
 }
 
 pub(super) enum RunId {
@@ -88,6 +108,11 @@ impl TaskContext {
         self.run.attempt
     }
 
+    /// Of a run that a schedule has started: which slot, and how late it is.
+    pub fn schedule(&self) -> Option<&ScheduleSlot> {
+        self.run.schedule.as_ref()
+    }
+
     /// Runs there may be in all.
     pub fn max_attempts(&self) -> u32 {
         self.run.max_attempts
@@ -112,6 +137,24 @@ impl TaskContext {
             }
             told.await;
         }
+    }
+}
+
+impl ScheduleSlot {
+    /// What a schedule has written into the metadata of a task.
+    pub(super) fn of(spec: &Spec) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Told<'a> {
+            schedule: String,
+            #[serde(borrow)]
+            slot: Cow<'a, str>,
+            #[serde(borrow)]
+            skipped: Cow<'a, str>,
+        }
+        let told: Told<'_> = serde_json::from_str(spec.metadata.as_deref()?).ok()?;
+        let slot = UNIX_EPOCH.checked_add(Duration::from_millis(told.slot.parse().ok()?))?;
+        let late = SystemTime::now().duration_since(slot).unwrap_or_default();
+        Some(Self { key: told.schedule, slot, late, skipped: told.skipped.parse().ok()? })
     }
 }
 

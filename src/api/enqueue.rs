@@ -13,7 +13,7 @@ use crate::engine::{Engine, PushResult};
 use crate::error::TaskError;
 use crate::policy::RetryPolicy;
 use crate::store::Push;
-use crate::task::{Conflict, Key, Name, Quiet, Spec, TaskId, When};
+use crate::task::{Blockers, Conflict, Key, Name, OnBlockerFailure, Quiet, Spec, TaskId, When};
 
 use super::executor::TaskExecutor;
 use super::failure::not_json;
@@ -118,6 +118,31 @@ impl Enqueue {
         self.blame(checked);
         self.spec.key = Some(Key { text, conflict: Conflict::Ignore, quiet: Quiet::Off });
         self
+    }
+
+    /// Tasks that have to complete first, by their ids; one that is named twice counts once.
+    pub fn after<S: AsRef<str>>(mut self, ids: impl IntoIterator<Item = S>) -> Self {
+        let ids: Vec<TaskId> = ids.into_iter().map(|id| TaskId::from(id.as_ref())).collect();
+        let on_failure =
+            self.spec.blockers.take().map_or_else(Default::default, |blockers| blockers.on_failure);
+        self.spec.blockers = (!ids.is_empty()).then_some(Blockers { ids, on_failure });
+        self
+    }
+
+    /// It runs in spite of tasks of `after` that fail or are cancelled; say it after `after`.
+    pub fn run_anyway(mut self) -> Self {
+        if let Some(blockers) = &mut self.spec.blockers {
+            blockers.on_failure = OnBlockerFailure::Run;
+        }
+        self
+    }
+
+    /// What was made of it, or what is wrong with it.
+    pub(super) fn into_spec(self) -> Result<Spec, TaskError> {
+        match self.problem {
+            Some(problem) => Err(problem),
+            None => Ok(self.spec),
+        }
     }
 
     async fn send(self) -> Result<TaskHandle, TaskError> {

@@ -42,6 +42,16 @@ pub struct TaskExecutor {
     inner: Arc<Inner>,
 }
 
+/// A way back to an executor that does not keep it.
+#[derive(Clone, Default)]
+pub(super) struct Owner(std::sync::Weak<Inner>);
+
+impl Owner {
+    pub fn executor(&self) -> Option<TaskExecutor> {
+        self.0.upgrade().map(|inner| TaskExecutor { inner })
+    }
+}
+
 struct Inner {
     engine: Arc<Engine>,
     host: Arc<RustHost>,
@@ -111,7 +121,10 @@ impl TaskExecutor {
         limits.limit(&mut engine.core());
         host.serve(&engine);
         let (retry, started) = (settings.retry, AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { engine, host, timeout, retry, grace, own_store, started }) }
+        let executor =
+            Self { inner: Arc::new(Inner { engine, host, timeout, retry, grace, own_store, started }) };
+        executor.inner.host.owner.get_or_init(|| executor.owner());
+        executor
     }
 
     /// Runs a task here and now, when there is room for it, and gives what it returns. It is never stored.
@@ -198,6 +211,11 @@ impl TaskExecutor {
         Enqueue::new(self.clone(), kind.into(), input)
     }
 
+    /// A way back to it that does not keep it.
+    pub(super) fn owner(&self) -> Owner {
+        Owner(Arc::downgrade(&self.inner))
+    }
+
     /// A spec with the defaults of its kind, else of the executor.
     pub(super) fn spec(&self, name: Name, input: String) -> Spec {
         let kind = self.inner.host.kind(&name).unwrap_or_else(|| TaskKind::new(name.clone()));
@@ -210,16 +228,25 @@ impl TaskExecutor {
         }
     }
 
-    /// Begins to work on what is in the store, once that can be used; an error says why it cannot. An executor
+    /// Begins to work on what is in the store, once that can be used, and makes or changes the schedule of each
+    /// registered kind that has one; an error says why it cannot. An executor
     /// whose store is its own memory does so by itself at its first `enqueue`.
     pub async fn start(&self) -> Result<(), TaskError> {
         self.check_open()?;
         let engine = self.inner.engine.clone();
         on_engine(async move { engine.open().await }).await?;
         self.inner.started.store(true, Ordering::SeqCst);
+        #[cfg(feature = "cron")]
+        for kind in self.inner.host.scheduled_kinds() {
+            let scheduler = super::TaskScheduler::with_executor(self.clone());
+            if let Some(when) = kind.schedule.clone() {
+                scheduler.schedule_kind(kind.name().clone(), when, ()).await?;
+            }
+        }
         Ok(())
     }
 
+    #[cfg(feature = "cron")]
     fn begin(&self) {
         if !self.inner.started.swap(true, Ordering::SeqCst) {
             self.inner.engine.start();
@@ -236,11 +263,16 @@ impl TaskExecutor {
         &self.inner.engine
     }
 
-    fn check_open(&self) -> Result<(), TaskError> {
-        if self.inner.engine.is_closing() || self.inner.engine.is_closed() {
-            return Err(TaskError::Closed);
-        }
-        Ok(())
+    pub(super) fn host(&self) -> &Arc<RustHost> {
+        &self.inner.host
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.inner.engine.is_closing() && !self.inner.engine.is_closed()
+    }
+
+    pub(super) fn check_open(&self) -> Result<(), TaskError> {
+        if self.is_open() { Ok(()) } else { Err(TaskError::Closed) }
     }
 
     /// What is known of an enqueued task; `None` if there is none with this id, or none any more.

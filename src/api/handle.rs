@@ -8,13 +8,14 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 
-use crate::engine::{Engine, Final, Waiter};
+use crate::engine::{Engine, Final, Level, Waiter};
 use crate::error::TaskError;
 use crate::store::{Amend, Found, Pushed, Target};
-use crate::task::{Attempt, Record, TaskId, View};
+use crate::task::{Attempt, NoteKind, Notes, Record, TaskId, View};
 use crate::time::Millis;
 
 use super::TaskOutput;
+use super::desk::broken_line;
 use super::executor::on_engine;
 
 /// An enqueued task. Its outcome can be had as long as the handle lives, also when the store has forgotten
@@ -106,11 +107,44 @@ impl TaskHandle {
         self.amend(Amend::Cancel("on request".into())).await
     }
 
-    /// Lets an ended task run again, with all its attempts. False if it has not ended.
+    /// Lets an ended task run again, with all its attempts, and after it the tasks of its flow that were cancelled
+    /// because of it alone. False if it has not ended.
     pub async fn retry(&self) -> Result<bool, TaskError> {
-        let changed = self.amend(Amend::Retry).await?;
-        *self.outcome() = None;
+        let (engine, ids) = (self.engine.clone(), vec![self.id.clone()]);
+        if engine.is_closed() {
+            return Err(TaskError::Closed);
+        }
+        let changed = on_engine(async move { Ok(!engine.retry(ids).await?.changed.is_empty()) }).await?;
+        self.ask_anew();
         Ok(changed)
+    }
+
+    /// Its outcome may be another one from now on.
+    pub(super) fn ask_anew(&self) {
+        *self.outcome() = None;
+    }
+
+    /// The result, for a future that does not borrow the handle.
+    pub(super) fn result_of(&self) -> impl Future<Output = Result<TaskOutput, TaskError>> + use<> {
+        let outcome = self.outcome().get_or_insert_with(|| self.ask()).clone();
+        async move { outcome.await.map(TaskOutput::from_json) }
+    }
+
+    /// What `TaskContext::progress` was last called with.
+    pub async fn progress(&self) -> Result<Option<TaskOutput>, TaskError> {
+        let notes = self.notes(NoteKind::Progress).await?;
+        Ok(notes.into_iter().next().map(|(_, value)| TaskOutput::from_json(value)))
+    }
+
+    /// What `TaskContext::log` was called with in all its runs, oldest first.
+    pub async fn logs(&self) -> Result<Vec<LogLine>, TaskError> {
+        let read = |(_, text): &(crate::task::Name, crate::task::Text)| LogLine::of(text);
+        self.notes(NoteKind::Lines).await?.iter().map(read).collect()
+    }
+
+    async fn notes(&self, kind: NoteKind) -> Result<Notes, TaskError> {
+        let (engine, ids) = (self.engine.clone(), vec![self.id.clone()]);
+        on_engine(async move { Ok(engine.notes(ids, kind).await?.pop().unwrap_or_default()) }).await
     }
 
     /// Starts a delayed task now. False if it does not wait for its time.
@@ -158,7 +192,7 @@ pub(super) async fn look_up(engine: &Arc<Engine>, id: TaskId) -> Result<Option<T
 }
 
 impl TaskInfo {
-    fn of(Record { spec, status }: &Record, now: Millis) -> Self {
+    pub(super) fn of(Record { spec, status }: &Record, now: Millis) -> Self {
         Self {
             id: spec.id.as_str().to_owned(),
             name: spec.name.as_ref().to_owned(),
@@ -175,6 +209,42 @@ impl TaskInfo {
             started_at: status.started_at.map(date),
             finished_at: status.finished_at.map(date),
         }
+    }
+}
+
+/// A line of the log of a task.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LogLine {
+    /// When it was written, on the clock of the machine that ran the task.
+    pub at: SystemTime,
+    /// By which run.
+    pub attempt: u32,
+    /// How much somebody should care.
+    pub level: Level,
+    /// What it says.
+    pub message: String,
+    /// What belongs to it: an object.
+    pub fields: Option<TaskOutput>,
+}
+
+#[derive(serde::Deserialize)]
+struct Line<'a> {
+    at: Millis,
+    attempt: u32,
+    level: &'a str,
+    message: String,
+    #[serde(borrow)]
+    fields: Option<&'a serde_json::value::RawValue>,
+}
+
+impl LogLine {
+    fn of(text: &str) -> Result<Self, TaskError> {
+        let line: Line<'_> = serde_json::from_str(text).map_err(|error| broken_line(&error))?;
+        let Line { at, attempt, level, message, fields } = line;
+        let fields = fields.map(|fields| TaskOutput::from_json(fields.get().into()));
+        let level = Level::from_word(level).unwrap_or(Level::Info);
+        Ok(Self { at: date(at), attempt, level, message, fields })
     }
 }
 

@@ -23,17 +23,22 @@ use crate::time::Millis;
 use super::Ended;
 use super::attempt::{Report, attempt};
 use super::awaited::Awaited;
-use super::context::{Run, RunId, Signal};
+use super::context::{Run, RunId, ScheduleSlot, Signal};
+use super::desk::Desk;
+use super::executor::Owner;
 use super::failure::discard;
 use super::handler::{KindWork, Work};
 use super::kind::TaskKind;
 use super::lane::{Lane, Local, Place};
+use super::listeners::Listeners;
 
 pub(super) struct RustHost {
     me: Weak<RustHost>,
     engine: OnceLock<Weak<Engine>>,
+    pub(super) owner: OnceLock<Owner>,
     runtime: Handle,
     table: Mutex<Table>,
+    pub listeners: Listeners,
 }
 
 /// What the host knows of what runs and what can run.
@@ -73,8 +78,10 @@ impl RustHost {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             engine: OnceLock::new(),
+            owner: OnceLock::new(),
             runtime,
             table: Mutex::default(),
+            listeners: Listeners::default(),
         })
     }
 
@@ -100,11 +107,14 @@ impl RustHost {
             let mut table = self.table();
             let mut core = engine.core();
             let now = engine.now();
+            engine.stamp(&mut core);
             let is_back = core.host_turned(now);
             let was_live = core.local_live() > 0;
             let result = change(&mut table, &mut core, now, &mut deeds);
             core.poll(now);
-            table.read(&mut core, &mut deeds);
+            let desk = || Desk::new(Arc::downgrade(&engine), self.owner.get().cloned().unwrap_or_default());
+            table.read(&mut core, &desk, &mut deeds);
+            self.listeners.take(&mut core);
             let is_calm = was_live && core.local_live() == 0;
             (result, core.wake_at(), is_calm, is_back || is_calm && core.closing() != Closing::No)
         };
@@ -116,6 +126,7 @@ impl RustHost {
             engine.nudge();
         }
         self.perform_all(deeds);
+        self.listeners.tell();
         Some(result)
     }
 
@@ -186,16 +197,17 @@ impl RustHost {
 
     /// Makes a kind of task known, with what runs it.
     pub fn register(&self, kind: TaskKind, work: KindWork) -> Result<(), TaskError> {
-        let registered = self.turn(|table, core, _, _| {
+        let registered = self.turn(|table, core, _, deeds| {
             if table.is_over {
                 return Err(TaskError::Closed);
             }
-            if table.kinds.contains_key(kind.name()) {
+            let known = table.kinds.get(kind.name());
+            if known.is_some_and(|known| !(known.is_of_a_schedule && kind.is_of_a_schedule)) {
                 let text = format!("a task named {:?} is registered already", kind.name());
                 return Err(TaskError::option(text));
             }
             let id = core.add_kind(kind.for_engine());
-            table.works.insert(id, work);
+            deeds.push(Deed::Discard(table.works.insert(id, work).into_iter().collect()));
             table.kinds.insert(kind.name().clone(), kind);
             Ok(())
         });
@@ -208,6 +220,12 @@ impl RustHost {
     /// The settings of a kind, where it is registered here.
     pub fn kind(&self, name: &Name) -> Option<TaskKind> {
         self.table().kinds.get(name).cloned()
+    }
+
+    /// The kinds that run by themselves.
+    #[cfg(feature = "cron")]
+    pub fn scheduled_kinds(&self) -> Vec<TaskKind> {
+        self.table().kinds.values().filter(|kind| kind.schedule.is_some()).cloned().collect()
     }
 
     /// The handler is about to be called; false if the run has been taken back.
@@ -228,17 +246,20 @@ impl RustHost {
         }
         let delay = ended.as_ref().err().and_then(TaskError::delay);
         let outcome = match ended {
-            Ok(output) => Outcome::Ok(output.into_json()),
+            Ok(output) => match run.desk.take_spawned() {
+                spawned if spawned.is_empty() => Outcome::Ok(output.into_json()),
+                spawned => Outcome::Spawned(output.into_json(), spawned),
+            },
             Err(error) => Outcome::Error(Arc::new(error.into_failure())),
         };
         self.turn(|table, core, now, _| {
             table.stored.remove(&(run.slot, run.number));
             delay.into_iter().for_each(|delay| core.heed(run.slot, delay, now));
-            core.ended(run.slot, run.number, outcome, now);
         });
         if let Some(engine) = self.engine() {
-            engine.nudge();
+            engine.runs_ended([(run.slot, run.number, outcome)]);
         }
+        self.turn(|_, _, _, _| ());
     }
 
     /// Ends everything at once: nobody has the executor any more, it has closed, or the handlers' runtime has
@@ -254,6 +275,7 @@ impl RustHost {
             deeds.push(Deed::Discard(table.works.drain().map(|(_, work)| work).collect()));
         }
         self.perform_all(deeds);
+        self.listeners.end();
         if let Some(engine) = self.engine() {
             engine.stop();
         }
@@ -262,7 +284,7 @@ impl RustHost {
 
 impl Table {
     /// Reads all that the core has to say.
-    fn read(&mut self, core: &mut Core, deeds: &mut Vec<Deed>) {
+    fn read(&mut self, core: &mut Core, desk: &dyn Fn() -> Desk, deeds: &mut Vec<Deed>) {
         while let Some(word) = core.outbox.words.pop_front() {
             if word == Word::End {
                 self.drop_stored(deeds);
@@ -278,11 +300,11 @@ impl Table {
             self.lane.read(core, word, deeds);
         }
         while let Some(start) = core.next_start() {
-            self.start(start, deeds);
+            self.start(start, desk, deeds);
         }
         // They have been traced, and nobody else listens here.
-        let _ = (core.events.take_trouble(), core.events.take_warning(), core.events.take_jump());
-        let _ = core.events.take_gates();
+        let _ = (core.events.take_trouble(), core.events.take_warning(), core.events.take_gates());
+        let _ = (core.events.take_jump(), core.events.take_stall());
         for (slot, number, stop) in std::mem::take(&mut core.outbox.stops) {
             if let Some(run) = self.stored.get(&(slot, number)).cloned() {
                 deeds.push(stopped(run, stop));
@@ -290,7 +312,7 @@ impl Table {
         }
     }
 
-    fn start(&mut self, start: Start, deeds: &mut Vec<Deed>) {
+    fn start(&mut self, start: Start, desk: &dyn Fn() -> Desk, deeds: &mut Vec<Deed>) {
         // A kind without its handler: this host is over, and gives back nothing that it cannot run.
         let Some(work) = self.works.get(&start.kind).cloned() else { return };
         let run = Arc::new(Run {
@@ -301,7 +323,9 @@ impl Table {
             attempt: start.attempt,
             max_attempts: start.spec.retry.attempts.max(1),
             heeds_stop: work.heeds_stop,
+            schedule: ScheduleSlot::of(&start.spec),
             signal: Signal::default(),
+            desk: desk(),
         });
         self.stored.insert((run.slot, run.number), run.clone());
         deeds.push(Deed::LaunchStored { run, work, input: start.spec.input.clone() });

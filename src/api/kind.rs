@@ -31,6 +31,10 @@ pub struct TaskKind {
     pub(super) retry: Option<RetryPolicy>,
     concurrency: Option<u32>,
     limits: Limits,
+    /// It belongs to a schedule, and another handler may take the place of this one.
+    pub(super) is_of_a_schedule: bool,
+    #[cfg(feature = "cron")]
+    pub(super) schedule: Option<super::schedule::Schedule>,
 }
 
 impl TaskKind {
@@ -45,6 +49,9 @@ impl TaskKind {
             retry: None,
             concurrency: None,
             limits: Limits::default(),
+            is_of_a_schedule: false,
+            #[cfg(feature = "cron")]
+            schedule: None,
         }
     }
 
@@ -87,6 +94,19 @@ impl TaskKind {
     /// What stops starting them while they only fail; that of the executor holds too. Default: nothing.
     pub fn circuit_breaker(mut self, breaker: &CircuitBreaker) -> Self {
         self.limits.breaker = Some(breaker.gate());
+        self
+    }
+
+    /// When it runs by itself, with the input `null`: a cron expression or a `Schedule`, made by `TaskExecutor::start`.
+    #[cfg(feature = "cron")]
+    pub fn schedule(mut self, when: impl Into<super::schedule::Schedule>) -> Self {
+        self.schedule = Some(when.into());
+        self
+    }
+
+    #[cfg(feature = "cron")]
+    pub(super) fn of_a_schedule(mut self) -> Self {
+        self.is_of_a_schedule = true;
         self
     }
 

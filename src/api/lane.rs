@@ -220,7 +220,9 @@ impl Lane {
             attempt: entry.begun + 1,
             max_attempts: entry.max_attempts(),
             heeds_stop: entry.task.work.habits.heeds_stop,
+            schedule: None,
             signal: Signal::default(),
+            desk: super::desk::Desk::default(),
         });
         entry.run = Some(run.clone());
         deeds.push(Deed::Launch { run, work: entry.task.work.clone() });

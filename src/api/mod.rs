@@ -14,27 +14,40 @@ mod attempt;
 mod awaited;
 mod builder;
 mod context;
+mod desk;
 mod enqueue;
 mod executor;
 mod failure;
+mod flow;
 mod handle;
 pub mod handler;
 mod host;
 mod kind;
 mod lane;
 mod limits;
+mod listeners;
+mod observe;
 mod output;
+#[cfg(feature = "cron")]
+mod schedule;
+#[cfg(feature = "cron")]
+mod scheduler;
 mod settings;
 mod task;
 
 pub use builder::TaskBuilder;
-pub use context::TaskContext;
+pub use context::{ScheduleSlot, TaskContext};
 pub use enqueue::Enqueue;
 pub use executor::TaskExecutor;
-pub use handle::{TaskHandle, TaskInfo};
+pub use flow::{Flow, FlowInfo, TaskFlow};
+pub use handle::{LogLine, TaskHandle, TaskInfo};
 pub use kind::TaskKind;
 pub use limits::{CircuitBreaker, RateLimiter};
 pub use output::TaskOutput;
+#[cfg(feature = "cron")]
+pub use schedule::{Schedule, ScheduleInfo};
+#[cfg(feature = "cron")]
+pub use scheduler::TaskScheduler;
 pub use settings::ExecutorBuilder;
 pub use task::Task;
 

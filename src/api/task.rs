@@ -36,6 +36,8 @@ pub(super) struct Draft {
     pub priority: i32,
     pub timeout: Option<Duration>,
     pub retry: Option<RetryPolicy>,
+    #[cfg(feature = "cron")]
+    pub schedule: Option<super::schedule::Schedule>,
     /// The first setting that cannot be.
     pub problem: Option<TaskError>,
 }
@@ -48,6 +50,8 @@ impl Default for Draft {
             priority: 0,
             timeout: None,
             retry: None,
+            #[cfg(feature = "cron")]
+            schedule: None,
             problem: None,
         }
     }

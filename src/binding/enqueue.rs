@@ -34,6 +34,13 @@ struct Enqueue {
     debounce: Option<Debounce>,
     throttle: Option<Millis>,
     group: Option<Name>,
+    flow: Option<Name>,
+    /// The id was made here, and nobody else has it.
+    #[serde(default)]
+    minted: bool,
+    /// Blockers by their places in the batch; they come before those of `after`.
+    #[serde(default)]
+    refs: Vec<u32>,
     after: Option<Vec<Name>>,
     on_blocker_failure: Option<BlockerFailure>,
     expires_at: Option<Millis>,
@@ -93,7 +100,7 @@ impl Session {
     }
 }
 
-type Definitions = Arc<Vec<Arc<Definition>>>;
+pub(super) type Definitions = Arc<Vec<Arc<Definition>>>;
 
 fn read(
     definitions: &Definitions,
@@ -101,18 +108,49 @@ fn read(
     max_waiting: Option<u64>,
 ) -> std::result::Result<Vec<Push>, TaskError> {
     let (together, text) = text.strip_prefix("*\n").map_or((false, text), |rest| (true, rest));
-    let mut lines = text.split('\n');
-    let mut specs = Vec::new();
-    while let (Some(head), Some(input)) = (lines.next(), lines.next()) {
-        specs.push(spec(definitions, head, input)?);
-    }
+    let specs = read_specs(definitions, text.split('\n'))?;
     Ok(match together {
         true => vec![Push { max_waiting, ..Push::of(specs) }],
         false => specs.into_iter().map(|spec| Push { max_waiting, ..Push::of([spec]) }).collect(),
     })
 }
 
-fn spec(definitions: &Definitions, head: &str, input: &str) -> std::result::Result<Spec, TaskError> {
+/// Specs from pairs of lines, whose blockers may be others of them.
+pub(super) fn read_specs<'a>(
+    definitions: &Definitions,
+    mut lines: impl Iterator<Item = &'a str>,
+) -> std::result::Result<Vec<Spec>, TaskError> {
+    let (mut specs, mut tied) = (Vec::new(), Vec::new());
+    while let (Some(head), Some(input)) = (lines.next(), lines.next()) {
+        let (spec, refs) = spec(definitions, head, input)?;
+        if !refs.is_empty() {
+            tied.push((specs.len(), refs));
+        }
+        specs.push(spec);
+    }
+    for (at, refs) in tied {
+        let ids = refs.iter().map(|place| specs.get(*place as usize).map(|spec| spec.id.clone()));
+        let mut ids: Vec<TaskId> = ids
+            .collect::<Option<_>>()
+            .ok_or_else(|| TaskError::Engine("a malformed batch: no such place".into()))?;
+        let blockers = specs[at]
+            .blockers
+            .get_or_insert_with(|| Blockers { ids: Vec::new(), on_failure: OnBlockerFailure::Cancel });
+        ids.append(&mut blockers.ids);
+        blockers.ids = ids;
+    }
+    for spec in &mut specs {
+        spec.blockers = spec.blockers.take().filter(|blockers| !blockers.ids.is_empty());
+    }
+    Ok(specs)
+}
+
+/// A task, and the places of those of its blockers that come in the same batch.
+fn spec(
+    definitions: &Definitions,
+    head: &str,
+    input: &str,
+) -> std::result::Result<(Spec, Vec<u32>), TaskError> {
     let defect = |what: &str| TaskError::Engine(format!("a malformed batch: {what}").into());
     let (kind, options) = head.split_once(' ').unwrap_or((head, ""));
     let definition = kind.parse().ok().and_then(|kind: usize| definitions.get(kind));
@@ -126,17 +164,20 @@ fn spec(definitions: &Definitions, head: &str, input: &str) -> std::result::Resu
     if let Some(retry) = &definition.retry {
         spec.retry = retry.clone();
     }
+    let mut refs = Vec::new();
     if !options.is_empty() {
-        let options: Enqueue = serde_json::from_str(options).map_err(|error| defect(&error.to_string()))?;
+        let mut options: Enqueue =
+            serde_json::from_str(options).map_err(|error| defect(&error.to_string()))?;
+        refs = std::mem::take(&mut options.refs);
         options.apply(&mut spec, definition);
     }
-    Ok(spec)
+    Ok((spec, refs))
 }
 
 impl Enqueue {
     fn apply(self, spec: &mut Spec, definition: &Definition) {
         if let Some(id) = self.id {
-            (spec.id, spec.minted) = (TaskId::from(&*id), false);
+            (spec.id, spec.minted) = (TaskId::from(&*id), self.minted);
         }
         spec.queue = self.queue.unwrap_or_else(|| definition.queue.clone());
         spec.priority = self.priority.unwrap_or(definition.priority);
@@ -166,9 +207,9 @@ impl Enqueue {
         };
         spec.blockers = self
             .after
-            .filter(|ids| !ids.is_empty())
+            .filter(|ids| !ids.is_empty() || on_failure == OnBlockerFailure::Run)
             .map(|ids| Blockers { ids: ids.iter().map(|id| TaskId::from(&**id)).collect(), on_failure });
-        spec.group = self.group;
+        (spec.group, spec.flow) = (self.group, self.flow);
         spec.expires_at = self.expires_at;
         spec.metadata = self.metadata.map(|text| text.get().into());
     }

@@ -3,12 +3,12 @@
 //!
 //! A text is kept near 1 MiB, so that fetching it never holds the loop for long; the rest comes next turn.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::engine::{Event, Notice, PushResult, Start, Stop, What};
+use crate::engine::{Event, Notice, PushResult, Stall, Start, Stop, What};
 use crate::error::TaskError;
 use crate::store::Pushed;
 use crate::task::{Attempt, TaskId, Text};
@@ -17,6 +17,8 @@ use super::session::Session;
 
 /// Bytes after which a mail is closed.
 const FULL: usize = 1 << 20;
+/// Records of the log that wait for a blocked loop.
+const LOGS: usize = 1000;
 /// Outcomes and events of one mail.
 const MANY: usize = 4096;
 
@@ -37,6 +39,8 @@ pub(super) struct Post {
 struct Inner {
     acks: Vec<Ack>,
     replies: Vec<(u32, Result<Text, TaskError>)>,
+    /// Records of the log, as JSON; a reader that is slow loses the oldest.
+    logs: VecDeque<String>,
     /// Ids of each batch whose handles may still be alive.
     held: HashMap<u32, Vec<Option<TaskId>>>,
 }
@@ -68,7 +72,7 @@ impl Post {
 
     pub fn is_full(&self) -> bool {
         let inner = self.inner();
-        !inner.acks.is_empty() || !inner.replies.is_empty()
+        !inner.acks.is_empty() || !inner.replies.is_empty() || !inner.logs.is_empty()
     }
 
     pub fn acknowledge(&self, ack: Ack) {
@@ -79,11 +83,24 @@ impl Post {
         self.inner().replies.push((number, reply));
     }
 
+    pub fn log(&self, record: String) {
+        let mut inner = self.inner();
+        if inner.logs.len() == LOGS {
+            inner.logs.pop_front();
+        }
+        inner.logs.push_back(record);
+    }
+
     /// The tokens and ids of triples of token, batch and place; what is not held any more is left out.
     pub fn ids_of(&self, asked: &[u32]) -> Vec<(u32, TaskId)> {
         let inner = self.inner();
         let find = |one: &[u32]| Some((one[0], inner.held.get(&one[1])?.get(one[2] as usize)?.clone()?));
         asked.chunks_exact(3).filter_map(find).collect()
+    }
+
+    /// A task whose handle has the number of a batch to itself.
+    pub fn hold(&self, batch: u32, id: TaskId) {
+        self.inner().held.insert(batch, vec![Some(id)]);
     }
 
     pub fn forget(&self, batch: u32) -> Vec<TaskId> {
@@ -97,7 +114,7 @@ impl Session {
         let mut text = String::with_capacity(4096);
         text.push('{');
         let mut more = self.write_post(&mut text);
-        let (starts, stops, events, trouble, warning, gates) = {
+        let (starts, stops, events, trouble, warning, jump, stall, gates) = {
             let mut core = self.engine.core();
             let (mut starts, mut bytes) = (Vec::new(), 0);
             while bytes < FULL
@@ -109,10 +126,14 @@ impl Session {
             more |= !core.outbox.starts.is_empty();
             let stops = std::mem::take(&mut core.outbox.stops);
             let events = core.events.take(MANY);
-            let gates = core.events.take_gates();
-            (starts, stops, events, core.events.take_trouble(), core.events.take_warning(), gates)
+            let (trouble, warning) = (core.events.take_trouble(), core.events.take_warning());
+            let (jump, stall) = (core.events.take_jump(), core.events.take_stall());
+            (starts, stops, events, trouble, warning, jump, stall, core.events.take_gates())
         };
-        list(&mut text, "starts", &starts, write_start);
+        let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        list(&mut text, "starts", &starts, |text, start| {
+            write_start(text, start, &definitions[start.kind as usize].queue);
+        });
         if !starts.is_empty() {
             text.push_str("\"ids\":");
             write_ids(&mut text, starts.iter().map(|start| Some(&start.spec.id)));
@@ -137,6 +158,14 @@ impl Session {
             quote(text, name);
             let _ = write!(text, ",\"state\":\"{state}\"}}");
         });
+        if let Some(by) = jump {
+            let _ = write!(text, "\"clockJump\":{by},");
+        }
+        if let Some(stall) = &stall {
+            text.push_str("\"stalled\":");
+            write_stall(&mut text, stall, now);
+            text.push(',');
+        }
         list(&mut text, "events", &events, |text, event| write_event(text, event, now));
         more |= events.len() == MANY;
         let _ = write!(text, "\"more\":{}}}", u8::from(more));
@@ -160,15 +189,16 @@ impl Session {
     }
 
     fn write_post(&self, text: &mut String) -> bool {
-        let (acks, replies) = {
+        let (acks, replies, logs) = {
             let mut inner = self.post.inner();
             let mut acks = std::mem::take(&mut inner.acks);
             for ack in &mut acks {
                 inner.held.insert(ack.batch, std::mem::take(&mut ack.held));
             }
-            (acks, std::mem::take(&mut inner.replies))
+            (acks, std::mem::take(&mut inner.replies), Vec::from(std::mem::take(&mut inner.logs)))
         };
         list(text, "acks", &acks, write_ack);
+        list(text, "logs", &logs, |text, record| text.push_str(record));
         list(text, "replies", &replies, |text, (number, reply)| match reply {
             Ok(json) => {
                 let _ = write!(text, "[{number},0,{json}]");
@@ -242,13 +272,21 @@ fn is_plain(byte: u8) -> bool {
 }
 
 /// `slot, run, kind, attempt, attempts, own, metadata, input`; own: 1 where the retry policy is the task's and not its
-/// kind's. One list for all starts, since a list for each is
-/// garbage for the loop.
-fn write_start(text: &mut String, start: &Start) {
+/// kind's, `[own, queue]` where the queue is not that of its kind either. One list for all starts, since a list for each
+/// is garbage for the loop.
+fn write_start(text: &mut String, start: &Start, queue: &str) {
     let Start { slot, run, kind, attempt, spec } = start;
     let metadata = spec.metadata.as_deref().unwrap_or("null");
     let (attempts, own) = (spec.retry.attempts, u8::from(spec.retry.own));
-    let _ = write!(text, "{slot},{run},{kind},{attempt},{attempts},{own},{metadata},{}", spec.input);
+    let _ = write!(text, "{slot},{run},{kind},{attempt},{attempts},");
+    if *spec.queue == *queue {
+        let _ = write!(text, "{own}");
+    } else {
+        let _ = write!(text, "[{own},");
+        quote(text, &spec.queue);
+        text.push(']');
+    }
+    let _ = write!(text, ",{metadata},{}", spec.input);
 }
 
 /// `[slot, run, error]`, or `[slot, run, error, kind, attempt]` where the shim decides what follows the timeout.
@@ -329,6 +367,27 @@ fn write_event(text: &mut String, event: &Event, (wall, mono): (u64, u64)) {
             }
         }
         _ => {}
+    }
+    text.push('}');
+}
+
+/// `{"blockedFor", "names", "task"?}`
+fn write_stall(text: &mut String, stall: &Stall, (wall, mono): (u64, u64)) {
+    let _ = write!(text, "{{\"blockedFor\":{},\"names\":[", stall.length);
+    for (at, name) in stall.culprit.names.iter().enumerate() {
+        text.push_str(if at > 0 { "," } else { "" });
+        quote(text, name);
+    }
+    text.push(']');
+    if let Some((spec, attempt)) = &stall.culprit.task {
+        text.push_str(",\"task\":{\"id\":");
+        quote(text, spec.id.as_str());
+        text.push_str(",\"name\":");
+        quote(text, &spec.name);
+        text.push_str(",\"queue\":");
+        quote(text, &spec.queue);
+        let at = wall.saturating_sub(mono.saturating_sub(stall.began_at));
+        let _ = write!(text, ",\"attempt\":{attempt},\"at\":{at}}}");
     }
     text.push('}');
 }

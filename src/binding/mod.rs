@@ -17,12 +17,15 @@
 
 mod enqueue;
 mod limits;
+mod log;
 mod mail;
 mod options;
 mod request;
+mod schedule;
 mod session;
 mod turn;
 mod wake;
+mod workflow;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -75,6 +78,12 @@ pub fn open<'env>(
         session.report(upto(&ended, call.get(0)?)?, &call.get::<String>(1)?)
     })?;
     add.add("enqueue", |session, call| session.enqueue(call.get(0)?, call.get(1)?, call.get(2)?))?;
+    add.add("progress", |session, call| Ok(session.progress(call.get(0)?, call.get(1)?, call.get(2)?)))?;
+    add.add("log", |session, call| {
+        let (level, message, fields) =
+            (call.get::<String>(2)?, call.get::<String>(3)?, call.get::<String>(4)?);
+        Ok(session.log(call.get(0)?, call.get(1)?, &level, &message, &fields))
+    })?;
     add.add("watch", move |session, call| Ok(session.watch(upto(&asked, call.get(0)?)?)))?;
     add.add("forget", |session, call| {
         session.forget(call.get(0)?);
@@ -89,6 +98,7 @@ pub fn open<'env>(
     add.add("request", |session, call| session.request(call.get(0)?, &call.get::<String>(1)?))?;
     add.add("start", |session, _| Ok(session.engine.start()))?;
     add.add("pause", |session, call| Ok(session.pause(call.get(0)?)))?;
+    add.add("enableMetrics", |session, _| Ok(session.engine.enable_metrics()))?;
     add.add("listen", |session, call| Ok(session.listen(call.get(0)?)))?;
     add.add("close", |session, call| Ok(session.close(call.get::<f64>(0)? as u64)))?;
     add.add("free", |session, _| Ok(session.end()))?;

@@ -29,6 +29,11 @@ pub(super) struct Options {
     retention: Kept,
     #[serde(flatten)]
     limits: Numbers,
+    #[serde(default)]
+    pub metrics: bool,
+    /// Records of the log are wanted.
+    #[serde(default)]
+    pub logs: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -70,6 +75,7 @@ impl Options {
             stall_limit: self.stall_limit,
             cancel_grace: self.cancel_grace,
             lease: self.lease,
+            has_loop: true,
             durable: open::is_durable(&self.persistence),
             queues: queues
                 .map(|all| all.iter().map(|queue| (queue.name.clone(), queue.concurrency)).collect()),
@@ -135,6 +141,7 @@ impl Definition {
             rate: None,
             limits: self.limits.limits(),
             asks: self.asks,
+            queue: self.queue.clone(),
             handled: self.handled,
         }
     }

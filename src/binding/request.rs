@@ -1,20 +1,23 @@
 //! Questions and orders that are rare: one JSON text each, answered by mail under their number.
 
 use std::fmt::Write;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use napi::Result;
 use serde::Deserialize;
 
+use crate::engine::metrics::Cost;
 use crate::engine::{Engine, Hold, Host};
 use crate::error::TaskError;
 use crate::store::{Amend, Amended, Counts, Filter, Found, Node, Query, Target};
 use crate::task::{Name, Record, State, TaskId, Text, View};
 use crate::time::Millis;
 
-use super::mail::{quote, write_attempt};
+use super::mail::{Post, quote, write_attempt};
 use super::malformed;
+use super::schedule::{Definitions, Order, carry_out};
 use super::session::Session;
+use super::workflow::{self, write_records};
 
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -25,8 +28,34 @@ enum Request {
     Amend { ids: Option<Vec<Name>>, filter: Option<Filters>, change: Change },
     Pause { queue: Name, paused: bool },
     Nodes,
+    Schedule { order: Order },
+    Steps { slot: u32, run: u32 },
+    Step { slot: u32, run: u32, key: Name, value: Text },
+    Results { slot: u32, run: u32 },
+    Logs { id: Name },
+    Follow { id: Name, seen: Option<Text> },
+    Flow { id: Name },
+    FlowEnded { flow: Name },
+    RetryFlow { flow: Name },
+    Metrics(Process),
+    MetricsText(Process),
+    Doctor,
     Start,
     Idle,
+}
+
+/// What JavaScript knows better.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Process {
+    cpu_seconds: f64,
+    rss_bytes: u64,
+}
+
+impl From<Process> for Cost {
+    fn from(process: Process) -> Self {
+        Self { cpu_seconds: Some(process.cpu_seconds), rss_bytes: Some(process.rss_bytes) }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -60,8 +89,9 @@ impl Session {
         let request: Request = serde_json::from_str(text).map_err(malformed)?;
         let engine = Arc::downgrade(&self.engine);
         let (post, wake) = (self.post.clone(), self.wake.clone());
+        let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         crate::engine::runtime().spawn(async move {
-            let reply = answer(engine, request).await;
+            let reply = answer(engine, &post, &definitions, request).await;
             post.reply(number, reply);
             wake.wake();
         });
@@ -70,14 +100,19 @@ impl Session {
 }
 
 /// The engine is held only while it is asked: a question must not keep it from ending.
-async fn answer(engine: Weak<Engine>, request: Request) -> std::result::Result<Text, TaskError> {
+async fn answer(
+    engine: Weak<Engine>,
+    post: &Post,
+    definitions: &Definitions,
+    request: Request,
+) -> std::result::Result<Text, TaskError> {
     let engine = engine.upgrade().ok_or(TaskError::Closed)?;
     match request {
         Request::Get { id } => {
             let Found { now, records } = engine.get(vec![TaskId::from(&*id)]).await?;
             let mut text = String::new();
             match records.into_iter().flatten().next() {
-                Some(record) => write_record(&mut text, &record, now, &engine),
+                Some(record) => write_records(&mut text, &[record], now, &engine).await?,
                 None => text.push_str("null"),
             }
             Ok(text.into())
@@ -86,10 +121,7 @@ async fn answer(engine: Weak<Engine>, request: Request) -> std::result::Result<T
             let (limit, cursor) = (filter.limit.unwrap_or(100), filter.cursor.clone());
             let page = engine.list(Query { filter: filter.into(), limit, cursor }).await?;
             let mut text = String::from("{\"records\":[");
-            for (at, record) in page.records.iter().enumerate() {
-                text.push_str(if at > 0 { "," } else { "" });
-                write_record(&mut text, record, page.now, &engine);
-            }
+            write_records(&mut text, &page.records, page.now, &engine).await?;
             text.push_str("],\"cursor\":");
             match &page.cursor {
                 Some(cursor) => quote(&mut text, cursor),
@@ -104,18 +136,49 @@ async fn answer(engine: Weak<Engine>, request: Request) -> std::result::Result<T
                 (Some(ids), _) => Target::Ids(ids.iter().map(|id| TaskId::from(&**id)).collect()),
                 (None, filter) => Target::Filter(filter.unwrap_or_default().into()),
             };
-            let Amended { changed, .. } = engine.amend(target, change.into()).await?;
+            let Amended { changed, .. } = match (target, change) {
+                (Target::Ids(ids), Change::Retry) => engine.retry(ids).await?,
+                (target, change) => engine.amend(target, change.into()).await?,
+            };
             Ok(changed.len().to_string().into())
         }
         Request::Pause { queue, paused } => {
             engine.set_queue_paused(&queue, paused).await?;
             Ok("null".into())
         }
+        Request::Steps { slot, run } => workflow::steps(&engine, slot, run).await,
+        Request::Step { slot, run, key, value } => {
+            engine.note_step(slot, run, key, value).await?;
+            Ok("null".into())
+        }
+        Request::Results { slot, run } => workflow::results(&engine, slot, run).await,
+        Request::Logs { id } => workflow::logs(&engine, id).await,
+        Request::Follow { id, seen } => workflow::follow(&engine, id, seen).await,
+        Request::Flow { id } => workflow::flow(&engine, id).await,
+        Request::FlowEnded { flow } => {
+            engine.flow_ended(&flow).await?;
+            Ok("null".into())
+        }
+        Request::RetryFlow { flow } => Ok(engine.retry_flow(&flow).await?.changed.len().to_string().into()),
         Request::Start => {
             engine.open().await?;
             Ok("null".into())
         }
         Request::Nodes => Ok(nodes(&engine.nodes().await?).into()),
+        Request::Schedule { order } => carry_out(&engine, definitions, post, order).await,
+        Request::Metrics(process) => {
+            let metrics = engine.metrics(process.into()).await?;
+            Ok(serde_json::to_string(&metrics).expect("plain values under text keys").into())
+        }
+        Request::MetricsText(process) => {
+            let mut text = String::new();
+            quote(&mut text, &engine.metrics_text(process.into()).await);
+            Ok(text.into())
+        }
+        Request::Doctor => {
+            let report = engine.examine().await;
+            Ok(serde_json::to_string(&report).expect("plain values under text keys").into())
+        }
         Request::Idle => {
             engine.idle().await?;
             Ok("null".into())
@@ -171,7 +234,14 @@ fn counts(counts: &Counts) -> String {
     format!("{{{}}}", fields.join(","))
 }
 
-fn write_record(text: &mut String, record: &Record, now: Millis, engine: &Engine) {
+/// One record as people see it.
+pub(super) fn write_record(
+    text: &mut String,
+    record: &Record,
+    progress: Option<&str>,
+    now: Millis,
+    engine: &Engine,
+) {
     let Record { spec, status } = record;
     text.push_str("{\"id\":");
     quote(text, spec.id.as_str());
@@ -207,6 +277,21 @@ fn write_record(text: &mut String, record: &Record, now: Millis, engine: &Engine
         if let Some(at) = at {
             let _ = write!(text, ",\"{field}\":{at}");
         }
+    }
+    if let Some(progress) = progress {
+        let _ = write!(text, ",\"progress\":{progress}");
+    }
+    if let Some(flow) = &spec.flow {
+        text.push_str(",\"flow\":");
+        quote(text, flow);
+    }
+    if let Some(blockers) = &spec.blockers {
+        text.push_str(",\"after\":[");
+        for (at, id) in blockers.ids.iter().enumerate() {
+            text.push_str(if at > 0 { "," } else { "" });
+            quote(text, id.as_str());
+        }
+        text.push(']');
     }
     if let Some(group) = &spec.group {
         text.push_str(",\"group\":");

@@ -7,8 +7,9 @@ use napi::{Env, Result};
 
 use crate::engine::{Engine, Host, STORED, Waiter};
 use crate::policy::RetryPolicy;
-use crate::task::{Failure, Outcome};
+use crate::task::{Failure, Outcome, Text};
 
+use super::log::{self, Logger};
 use super::mail::Post;
 use super::options::{Definition, Options};
 use super::wake::Wake;
@@ -28,12 +29,18 @@ pub(super) struct Session {
 impl Session {
     pub fn new(options: &str, wake: Arc<Wake>) -> Result<Self> {
         let options: Options = serde_json::from_str(options).map_err(malformed)?;
+        let (config, post) = (options.config(), Arc::<Post>::default());
+        log::open(options.logs.then(|| Logger::new(&config.node, &post, &wake)))
+            .map_err(|error| refused(&error))?;
         let store = options.store().map_err(|error| refused(&error.into()))?;
-        let engine = Engine::new(options.config(), store, options.retention(), wake.clone());
+        let engine = Engine::new(config, store, options.retention(), wake.clone());
         options.limit(&mut engine.core());
+        if options.metrics {
+            engine.enable_metrics();
+        }
         Ok(Self {
             engine: Arc::new(engine),
-            post: Arc::default(),
+            post,
             wake,
             definitions: Mutex::default(),
             max_queue: options.max_queue,
@@ -112,6 +119,7 @@ impl Session {
         let now = self.engine.now();
         let (begun, wake_at, heard) = {
             let mut core = self.engine.core();
+            self.engine.stamp(&mut core);
             let begun = match slot & STORED {
                 0 => core.begin_local(slot, run, now),
                 _ => core.begin_stored(slot, run, now),
@@ -142,20 +150,18 @@ impl Session {
 
     /// How stored runs ended: pairs of slot and run, and for each a line of a letter and what belongs to it.
     pub fn report(&self, ended: &[u32], text: &str) -> Result<()> {
-        let outcomes = text.split('\n').map(said).collect::<Result<Vec<_>>>()?;
-        let now = self.engine.now();
-        {
-            let mut core = self.engine.core();
-            for (run, outcome) in ended.chunks_exact(2).zip(outcomes) {
-                match outcome {
-                    Said::Ended(outcome) => {
-                        core.ended(run[0], run[1], outcome, now);
-                    }
-                    Said::OfTimeout(failure) => core.judge_timeout(run[0], run[1], failure, now),
+        let mut ends = Vec::with_capacity(ended.len() / 2);
+        for (run, line) in ended.chunks_exact(2).zip(text.split('\n')) {
+            match line.strip_prefix('t') {
+                Some(failure) => {
+                    let failure: Thrown = serde_json::from_str(failure).map_err(malformed)?;
+                    let now = self.engine.now();
+                    self.engine.core().judge_timeout(run[0], run[1], failure.into(), now);
                 }
+                None => ends.push((run[0], run[1], self.outcome_of(line)?)),
             }
         }
-        self.engine.nudge();
+        self.engine.runs_ended(ends);
         Ok(())
     }
 
@@ -223,35 +229,34 @@ impl Drop for Session {
 /// Bit of a token: nobody waits under it any more.
 const WITHDRAWN: u32 = 1 << 31;
 
-/// A line of a report: a letter and what belongs to it: o(utput), e(rror), s(nooze), t(imeout).
-enum Said {
-    /// How a run has ended.
-    Ended(Outcome),
-    /// What follows a run that has timed out.
-    OfTimeout(Failure),
-}
-
-fn said(line: &str) -> Result<Said> {
-    match line.strip_prefix('t') {
-        Some(failure) => {
-            let failure: Thrown = serde_json::from_str(failure).map_err(malformed)?;
-            Ok(Said::OfTimeout(failure.into()))
-        }
-        None => outcome_of(line).map(Said::Ended),
+impl Session {
+    /// A letter and what belongs to it: o(utput), w(ith spawned tasks), e(rror), s(nooze); t(imeout) is for `report`.
+    fn outcome_of(&self, line: &str) -> Result<Outcome> {
+        let (kind, rest) = line.split_at_checked(1).ok_or_else(|| malformed("an end without a kind"))?;
+        Ok(match kind {
+            "o" => Outcome::Ok(rest.into()),
+            "w" => {
+                let Spawning { output, spawn } = serde_json::from_str(rest).map_err(malformed)?;
+                let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let specs = super::enqueue::read_specs(&definitions, spawn.iter().map(|line| &**line));
+                let specs = specs.map_err(|error| refused(&error))?;
+                Outcome::Spawned(output, specs.into_iter().map(Arc::new).collect())
+            }
+            "s" => Outcome::Snooze(rest.parse().map_err(malformed)?),
+            "e" => {
+                let failure: Thrown = serde_json::from_str(rest).map_err(malformed)?;
+                Outcome::Error(Arc::new(failure.into()))
+            }
+            _ => return Err(malformed("an end of an unknown kind")),
+        })
     }
 }
 
-fn outcome_of(line: &str) -> Result<Outcome> {
-    let (kind, rest) = line.split_at_checked(1).ok_or_else(|| malformed("an end without a kind"))?;
-    Ok(match kind {
-        "o" => Outcome::Ok(rest.into()),
-        "s" => Outcome::Snooze(rest.parse().map_err(malformed)?),
-        "e" => {
-            let failure: Thrown = serde_json::from_str(rest).map_err(malformed)?;
-            Outcome::Error(Arc::new(failure.into()))
-        }
-        _ => return Err(malformed("an end of an unknown kind")),
-    })
+/// An output, and the lines of the tasks to spawn: see `enqueue`.
+#[derive(serde::Deserialize)]
+struct Spawning {
+    output: Text,
+    spawn: Vec<Text>,
 }
 
 #[derive(serde::Deserialize)]

@@ -37,6 +37,7 @@ impl Session {
         let now = self.engine.now();
         let (n, wake_at, calm, stored, holds) = {
             let mut core = self.engine.core();
+            self.engine.stamp(&mut core);
             if core.host_turned(now) {
                 self.engine.nudge();
             }

@@ -8,6 +8,7 @@
 //! is parked there and costs nothing until that gate may have opened.
 
 mod doors;
+mod reading;
 mod ready;
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,6 +18,7 @@ use crate::policy::{Bell, Exit, Gate, Room};
 use crate::time::Millis;
 
 use doors::Doors;
+pub use reading::Reading;
 pub use ready::Entry;
 use ready::{Rank, ReadyQueue};
 

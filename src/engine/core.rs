@@ -26,6 +26,8 @@ use super::event::Events;
 use super::gates::refuses;
 use super::kinds::{Hold, Kind, Limits};
 use super::local::{LocalRun, Submission};
+use super::metrics::Tally;
+use super::stall::Loop;
 use super::stored::Stored;
 use super::timers::{Alarm, Timers};
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub cancel_grace: Millis,
     /// How long a node that does not beat keeps its tasks.
     pub lease: Millis,
+    /// Handlers run on an event loop, which one of them can block.
+    pub has_loop: bool,
     /// Its tasks outlive the process: one that has handlers stays for them.
     pub durable: bool,
     /// Worked queues, each perhaps with a limit of its own; `None`: all queues.
@@ -65,6 +69,7 @@ impl Default for Config {
             give_back_after: 250,
             cancel_grace: 5_000,
             lease: 30_000,
+            has_loop: false,
             durable: false,
             queues: None,
         }
@@ -191,6 +196,8 @@ pub struct Core {
     pub(super) closing: Closing,
     pub(super) host_seen_at: Millis,
     pub(super) host_called_at: Option<Millis>,
+    pub(super) host_loop: Loop,
+    pub(super) tally: Tally,
     /// What the host has to be told.
     pub outbox: Outbox,
     /// What listeners are told.
@@ -235,6 +242,8 @@ impl Core {
             closing: Closing::No,
             host_seen_at: 0,
             host_called_at: None,
+            host_loop: Loop::default(),
+            tally: Tally::default(),
             outbox: Outbox::default(),
             events: Events::default(),
             config,
@@ -271,6 +280,8 @@ impl Core {
 
     /// The host has shown that its loop runs; true if it had been silent for so long that nothing was claimed.
     pub fn host_turned(&mut self, now: Millis) -> bool {
+        self.tally.host_turned(now);
+        self.loop_is_back(now);
         self.host_called_at = None;
         self.host_seen_at = now;
         let is_back = std::mem::take(&mut self.stored.host_stalled);
@@ -282,6 +293,7 @@ impl Core {
 
     /// Something waits in the outbox and the host has been called for it.
     pub fn host_called(&mut self, now: Millis) {
+        self.tally.host_called(now);
         self.host_called_at.get_or_insert(now);
     }
 
@@ -326,6 +338,7 @@ impl Core {
             }
         }
         self.look_after_host(now);
+        self.look_after_loop(now);
         self.look_after_beat(now);
         self.move_close(now);
         self.poll(now);
@@ -339,7 +352,8 @@ impl Core {
         };
         let host = self.host_deadline();
         let gates = self.dispatcher.reopens_at().filter(|_| self.closing == Closing::No);
-        [self.timers.next_at(), close, host, self.fence_deadline(), gates].into_iter().flatten().min()
+        let (loop_at, fence) = (self.loop_deadline(), self.fence_deadline());
+        [self.timers.next_at(), close, host, loop_at, fence, gates].into_iter().flatten().min()
     }
 
     /// Handlers that have outlived their attempt.
@@ -398,6 +412,11 @@ impl Core {
     /// The name of this node.
     pub fn node(&self) -> &NodeId {
         &self.config.node
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// How far a close has come.

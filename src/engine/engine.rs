@@ -62,6 +62,11 @@ impl Engine {
         self.shared.now()
     }
 
+    /// Tells a core that measures times what the moment is; before a host reports.
+    pub fn stamp(&self, core: &mut Core) {
+        self.shared.stamp(core);
+    }
+
     /// A run has ended, or something was asked for: the engine has to look.
     pub fn nudge(&self) {
         self.shared.nudge();
@@ -95,6 +100,7 @@ impl Engine {
     /// Begins to claim stored tasks.
     pub fn start(&self) {
         self.core().start();
+        tracing::info!(target: "task::engine", parent: &self.shared.span, "it begins to take tasks from its store");
         self.shared.beat.notify_one();
         self.shared.scheduled.notify_one();
         self.nudge();
@@ -237,6 +243,7 @@ impl Engine {
             let now = self.now();
             self.core().close(now, grace);
         }
+        tracing::info!(target: "task::engine", parent: &self.shared.span, grace_ms = grace, "it closes");
         // Where there is nothing to wait for, what is refused and the end of the close are told together.
         if self.core().closing() != Closing::Done {
             self.shared.call_host();
@@ -257,6 +264,7 @@ impl Engine {
         let _ = tokio::time::timeout(end, quiet).await;
         let node = self.node();
         let _ = tokio::time::timeout(Duration::from_millis(100), self.shared.store.leave(node)).await;
+        tracing::info!(target: "task::engine", parent: &self.shared.span, "it has closed");
         self.stop();
     }
 

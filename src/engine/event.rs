@@ -7,6 +7,8 @@ use crate::store::StoreError;
 use crate::task::{Attempt, Spec, Text};
 use crate::time::Millis;
 
+use super::stall::Stall;
+
 /// Events that wait for a slow listener; older ones are dropped and counted.
 const KEPT: usize = 10_000;
 /// Shortest time between two reports of a store that fails.
@@ -23,6 +25,23 @@ pub struct Event {
     pub attempt: u32,
     /// When, on the monotonic clock of the engine.
     pub at: Millis,
+}
+
+impl Event {
+    /// Id of the task.
+    pub fn id(&self) -> &str {
+        self.spec.id.as_str()
+    }
+
+    /// Its kind.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// The queue it is in.
+    pub fn queue(&self) -> &str {
+        &self.spec.queue
+    }
 }
 
 /// Kinds of event.
@@ -82,6 +101,7 @@ pub struct Events {
     gates: Vec<(Arc<str>, &'static str)>,
     changed: Vec<(Arc<str>, &'static str)>,
     jumped: Option<i64>,
+    stall: Option<Stall>,
 }
 
 impl Events {
@@ -118,8 +138,8 @@ impl Events {
 
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
-        let quiet = self.trouble.is_none() && self.warning.is_none() && self.jumped.is_none();
-        self.waiting.is_empty() && self.changed.is_empty() && quiet
+        let told = self.trouble.is_none() && self.warning.is_none() && self.changed.is_empty();
+        told && self.waiting.is_empty() && self.jumped.is_none() && self.stall.is_none()
     }
 
     /// A call of the store has failed: told whoever listens, but at most once a second; true if it is.
@@ -171,6 +191,16 @@ impl Events {
     /// By how much the clock has jumped since the last time.
     pub fn take_jump(&mut self) -> Option<i64> {
         self.jumped.take()
+    }
+
+    /// The host's loop had not turned, and turns again.
+    pub fn stalled(&mut self, stall: Stall) {
+        self.stall = Some(stall);
+    }
+
+    /// How long the host's loop had not turned, if that has not been told.
+    pub fn take_stall(&mut self) -> Option<Stall> {
+        self.stall.take()
     }
 
     /// Events that were lost because nobody took them in time.

@@ -104,7 +104,9 @@ impl Core {
     /// The advancer takes the parts of this one by one, so as not to hold the lock for all of them at once.
     pub fn answered(&mut self, turn: &Arc<Turn>, now: Millis) -> (Vec<End>, u64) {
         let ends = self.heard(turn.clone(), now);
+        self.count_stale(&ends, turn, now);
         let (ends, stale) = accepted(ends, turn);
+        self.count_ends(&ends, now);
         self.tell_ends(&ends, now);
         while self.take_in_some(usize::MAX, now) {}
         (ends.into_iter().filter(|end| end.settlement.state().is_final()).collect(), stale)
@@ -133,16 +135,17 @@ impl Core {
         for _ in 0..max {
             let Some((turn, next)) = &mut self.stored.arrived else { return false };
             let Some(claimed) = turn.claimed.get(*next).cloned() else { break };
+            let clock = turn.now;
             // Before it is taken in: whatever fails then, it is not taken in again.
             *next += 1;
-            self.take_in(claimed, now);
+            self.take_in(claimed, clock, now);
         }
         let left = |(turn, next): &(Arc<Turn>, usize)| *next < turn.claimed.len();
         self.stored.arrived = self.stored.arrived.take().filter(left);
         self.stored.arrived.is_some()
     }
 
-    fn take_in(&mut self, claimed: Claimed, now: Millis) {
+    fn take_in(&mut self, claimed: Claimed, clock: Millis, now: Millis) {
         let paused = !self.paused_queues.is_empty() && self.paused_queues.contains(&claimed.spec.queue);
         self.stored.wary |= paused;
         // A host that has gone silent since the claim would not begin it.
@@ -154,6 +157,8 @@ impl Core {
         let lane = self.lane(kind, &claimed.spec.queue.clone());
         self.stored.run_no = self.stored.run_no.wrapping_add(1);
         let (number, priority) = (self.stored.run_no, claimed.priority);
+        let series = self.tally.series(Some(kind), &claimed.spec.queue);
+        let waited = self.tally.is_timed().then(|| waited(&claimed, clock)).flatten();
         let run = StoredRun {
             number,
             stamp: 0,
@@ -161,6 +166,9 @@ impl Core {
             claimed,
             kind,
             lane,
+            series,
+            waited,
+            began_at: 0,
             claimed_at: now,
             started_at: now,
             stop: None,
@@ -195,4 +203,12 @@ impl Core {
             self.events.tell(|| Event { what: what(), spec, attempt, at: now });
         }
     }
+}
+
+/// How long a task had waited when it was claimed; not known of one that was made under an id of the caller's, that
+/// waited for others, or that has been started before.
+fn waited(claimed: &Claimed, clock: Millis) -> Option<Millis> {
+    let is_first = claimed.failures == 0 && claimed.losses == 0 && claimed.spec.blockers.is_none();
+    let made_at = claimed.spec.id.made_at().filter(|_| is_first)?;
+    Some(clock.saturating_sub(claimed.spec.when.date(made_at).max(made_at)))
 }

@@ -28,6 +28,8 @@ pub struct Kind {
     pub per_group: Option<u32>,
     /// Starts over time, on all nodes.
     pub rate: Option<Rate>,
+    /// The queue of its tasks that are never stored.
+    pub queue: Name,
     /// Its rate and its circuit breaker.
     pub limits: Limits,
     /// The host decides what follows a timeout, where a task has no retry policy of its own.
@@ -97,6 +99,7 @@ impl Kind {
             total: None,
             per_group: None,
             rate: None,
+            queue: default_queue(),
             limits: Limits::default(),
             asks: false,
             handled: true,

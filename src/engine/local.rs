@@ -10,6 +10,7 @@ use crate::task::{Cause, Failure, Outcome, Standing, TaskId, settle};
 use crate::time::Millis;
 
 use super::core::{Closing, Core, KindId, PolicyId, STORED, Word};
+use super::metrics::{Count, SeriesId};
 use super::stored::Stored;
 use super::timers::{Alarm, Timer};
 
@@ -73,6 +74,7 @@ pub(super) struct LocalRun {
     policy: Option<PolicyId>,
     asks: bool,
     lane: LaneId,
+    series: SeriesId,
     priority: i32,
     failures: u32,
     timeout: Option<Millis>,
@@ -139,6 +141,7 @@ impl Core {
             self.local.resize(at + 1, LocalRun::default());
         }
         let lane = self.local_lane(task.kind);
+        let series = task.kind.map_or(0, |kind| self.series_of_kind(kind));
         let known = &self.local[at];
         self.local[at] = LocalRun {
             run: known.run,
@@ -147,6 +150,7 @@ impl Core {
             policy: task.policy,
             asks: task.asks,
             lane,
+            series,
             priority: task.priority,
             failures: 0,
             timeout: task.timeout,
@@ -156,6 +160,8 @@ impl Core {
             armed: false,
         };
         self.local_live += 1;
+        self.tally.count(series, Count::Enqueued, 0);
+        self.tally.local_ready(task.slot);
         if self.closing == Closing::No {
             let entry = Entry { slot: task.slot, run: self.local[at].stamp };
             self.local[at].arrival = self.dispatcher.ready(lane, task.priority, entry);
@@ -170,6 +176,8 @@ impl Core {
         run.run = run.run.wrapping_add(1);
         run.stamp = run.stamp.wrapping_add(1);
         run.first_at = run.first_at.min(now);
+        self.tally.local_started(slot, run.series, now);
+        self.host_loop.closure_started(now);
         // Its time runs from the call of its handler: nobody else could run it meanwhile, so that a host that
         // does not come to it has nothing to give back.
         self.outbox.words.push_back(Word::Start(slot));
@@ -184,6 +192,7 @@ impl Core {
             return false;
         }
         run.phase = Phase::Begun;
+        self.host_loop.local_began(run.series, now);
         if run.lane != OPEN_LANE {
             self.dispatcher.begun(slot, now);
         }
@@ -235,9 +244,10 @@ impl Core {
         let known = |run: &&mut LocalRun| run.is_running() || run.phase == Phase::Asking;
         let Some(run) = self.local.get_mut(slot as usize).filter(known) else { return };
         let stopping = run.phase == Phase::Stopping;
-        let lane = run.lane;
+        let (lane, series) = (run.lane, run.series);
         if run.phase != Phase::Asking {
             self.disarm_local(slot);
+            self.tally.local_ended(slot, series, now);
             let verdict = match done {
                 Done::Ok => Verdict::Succeeded,
                 Done::Error { .. } | Done::Failed if !stopping => Verdict::Failed,
@@ -259,7 +269,15 @@ impl Core {
             Done::Snoozed(delay) if !stopping => {
                 self.decide_local(slot, &Outcome::Snooze(delay), now, Word::Fail(slot), Word::Retry(slot));
             }
-            _ => self.end_local(slot, None),
+            _ => {
+                let how = match done {
+                    _ if stopping => Count::Cancelled,
+                    Done::Ok => Count::Completed,
+                    _ => Count::Failed,
+                };
+                self.tally.count(series, how, now);
+                self.end_local(slot, None);
+            }
         }
     }
 
@@ -296,11 +314,13 @@ impl Core {
             return;
         }
         run.armed = false;
-        let lane = run.lane;
+        let (lane, series, asks) = (run.lane, run.series, run.asks);
         self.leave(slot, lane, Exit::Ended(Verdict::Failed), now);
         self.abandoned += 1;
-        let run = &mut self.local[slot as usize];
-        if run.asks && self.closing == Closing::No {
+        self.tally.local_ended(slot, series, now);
+        self.tally.count(series, Count::Abandoned, now);
+        if asks && self.closing == Closing::No {
+            let run = &mut self.local[slot as usize];
             run.phase = Phase::Asking;
             run.stamp = run.stamp.wrapping_add(1);
             self.outbox.words.push_back(Word::Expire(slot));
@@ -323,7 +343,10 @@ impl Core {
             run.armed = false;
             let lane = run.lane;
             self.abandoned += 1;
+            let series = run.series;
             self.leave(slot, lane, Exit::Ended(Verdict::Unknown), now);
+            self.tally.local_ended(slot, series, now);
+            self.tally.count(series, Count::Abandoned, now);
             self.end_local(slot, Some(Word::Abandon(slot)));
         }
     }
@@ -353,6 +376,9 @@ impl Core {
             return self.end_local(slot, Some(fail));
         }
         self.local[slot as usize].failures = end.failures;
+        if end.cause == Cause::Retry {
+            self.tally.count(self.local[slot as usize].series, Count::Retried, now);
+        }
         self.outbox.words.push_back(again);
         if end.delay == 0 {
             return self.local_ready(slot);
@@ -367,16 +393,34 @@ impl Core {
         run.stamp = run.stamp.wrapping_add(1);
         let entry = Entry { slot, run: run.stamp };
         run.arrival = self.dispatcher.ready(run.lane, run.priority, entry);
+        self.tally.local_ready(slot);
     }
 
-    /// The task is over; `word` tells the host, which may then reuse the slot.
+    /// The task is over; `word` tells the host, which may then reuse the slot. Without one the host has told us.
     fn end_local(&mut self, slot: u32, word: Option<Word>) {
         self.disarm_local(slot);
         let run = &mut self.local[slot as usize];
         run.phase = Phase::Free;
         run.stamp = run.stamp.wrapping_add(1);
         self.local_live -= 1;
+        let how = match word {
+            None => None,
+            Some(Word::Fail(_) | Word::Timeout(_)) => Some(Count::Failed),
+            Some(_) => Some(Count::Cancelled),
+        };
+        if let Some(how) = how {
+            self.tally.count(run.series, how, self.host_seen_at);
+        }
         self.outbox.words.extend(word);
+    }
+
+    /// The rows of what runs, each once.
+    pub(super) fn running_local(&self) -> Vec<SeriesId> {
+        let running = self.local.iter().filter(|run| run.is_running());
+        let mut rows: Vec<SeriesId> = running.map(|run| run.series).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        rows
     }
 
     pub(super) fn refuse_waiting_local(&mut self) {
@@ -406,7 +450,9 @@ impl Core {
     /// The next timer that is due and still means something.
     pub(super) fn due_timer(&mut self, now: Millis) -> Option<Timer> {
         let (local, stored) = (&self.local, &self.stored);
-        self.timers.due(now, |timer| has_timer(local, stored, timer))
+        let (due, timer) = self.timers.due(now, |timer| has_timer(local, stored, timer))?;
+        self.tally.fired(due, now);
+        Some(timer)
     }
 }
 

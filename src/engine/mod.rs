@@ -5,6 +5,8 @@
 
 mod circuits;
 mod core;
+mod count;
+mod doctor;
 #[expect(clippy::module_inception, reason = "the handle is the engine")]
 mod engine;
 mod event;
@@ -14,12 +16,14 @@ mod flows;
 mod gates;
 mod kinds;
 mod local;
+pub mod metrics;
 mod notes;
 mod pace;
 mod rooms;
 #[cfg(feature = "cron")]
 pub mod schedule;
 mod shared;
+mod stall;
 mod stored;
 mod telling;
 #[cfg(test)]
@@ -31,21 +35,26 @@ mod watch;
 use std::sync::LazyLock;
 
 pub use self::core::{Closing, Config, Core, KindId, MAX_SLOTS, Outbox, PolicyId, STORED, Stop, Word};
+pub use doctor::Examination;
 pub use engine::{Engine, Host, PushBatch, PushReply, PushResult};
 pub use event::{Event, Events, What};
 pub(crate) use gates::verdict_of;
 pub use kinds::{Hold, Kind, Limits, Place};
 pub use local::{Done, Submission};
 pub use notes::Level;
+pub use stall::{Culprit, Stall};
 pub use stored::{End, Start};
 pub use watch::{Final, Notice, Waiter, Watch, final_of};
+
+/// Threads of the runtime of all engines.
+pub(crate) const THREADS: usize = 2;
 
 /// The runtime of all engines of this process: it outlives every one of them, and every JavaScript
 /// environment.
 pub(crate) fn runtime() -> &'static tokio::runtime::Handle {
     static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
         tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(THREADS)
             .thread_name("task-engine")
             .enable_all()
             .build()

@@ -20,6 +20,7 @@ use super::core::{Closing, Config, Core};
 use super::engine::PushResult;
 use super::engine::{Host, PushBatch, PushReply};
 use super::notes::Notebook;
+use super::stall::Stall;
 use super::watch::Watch;
 
 pub(super) struct Shared {
@@ -66,6 +67,8 @@ pub(super) struct Shared {
     pub gone: AtomicBool,
     pub left: Notify,
     pub started_at: Instant,
+    /// Whoever reads the log is told whose line it is.
+    pub span: tracing::Span,
 }
 
 /// Ended tasks after which retention is looked at, and that it forgets in one go.
@@ -80,12 +83,14 @@ impl Shared {
     pub fn new(config: Config, store: Arc<dyn Store>, retention: Retention, host: Arc<dyn Host>) -> Self {
         let clock = Arc::new(Notify::new());
         let circuits = Arc::new(Notify::new());
+        let span = tracing::error_span!(target: "task::engine", "engine", node = %config.node);
         let (mut core, bell, other) = (Core::new(config), clock.clone(), circuits.clone());
         core.set_bell(move || {
             bell.notify_one();
             other.notify_one();
         });
         Self {
+            span,
             core: Mutex::new(core),
             watch: Mutex::default(),
             store,
@@ -121,8 +126,16 @@ impl Shared {
         self.started_at.elapsed().as_millis() as Millis
     }
 
+    /// The core, locked.
     pub fn core(&self) -> MutexGuard<'_, Core> {
         lock(&self.core)
+    }
+
+    /// Tells a core that measures times what the moment is, finer than in milliseconds.
+    pub fn stamp(&self, core: &mut Core) {
+        if core.tally.is_timed() {
+            core.tally.at(self.started_at.elapsed().as_micros() as u64);
+        }
     }
 
     pub fn watch(&self) -> MutexGuard<'_, Watch> {
@@ -203,6 +216,8 @@ impl Shared {
             step.changed.iter().for_each(|id| watch.reopen(id));
         }
         if !step.ended.is_empty() {
+            let now = self.now();
+            self.core().count_ended_unrun(step.ended.len(), now);
             self.watch().ended_elsewhere(&step.ended);
             self.asked.notify_one();
         }
@@ -224,6 +239,22 @@ impl Shared {
             drop(core);
             tracing::warn!(target: "task::store", %error, "calls of the store fail");
             self.call_host();
+        }
+    }
+
+    /// Puts what blocks the host's loop into the log, while it does.
+    fn tell_stall(&self, now: Millis) {
+        let stall = self.core().take_stall(now);
+        if let Some(Stall { length, culprit, .. }) = stall {
+            let tasks = culprit.names.join(", ");
+            match culprit.names.len() {
+                1 => {
+                    tracing::warn!(target: "task::engine", tasks, blocked_ms = length, "a task blocks the event loop")
+                }
+                _ => {
+                    tracing::warn!(target: "task::engine", tasks, blocked_ms = length, "one of these blocks the event loop")
+                }
+            }
         }
     }
 
@@ -274,12 +305,14 @@ impl Shared {
     /// Calls the host if it has anything to fetch, or to let the process go.
     pub fn call_host(&self) {
         let now = self.now();
+        self.tell_stall(now);
         let (call, lets_go) = {
             let mut core = self.core();
             let out = &core.outbox;
             let full = !out.words.is_empty() || !out.starts.is_empty() || !out.stops.is_empty();
-            let call = full || !core.events.is_empty() || core.wants_ping(now);
+            let call = full || !core.events.is_empty() || core.wants_ping(now) || core.wants_sample(now);
             if call {
+                self.stamp(&mut core);
                 core.host_called(now);
             }
             (call, self.told_holds.load(Ordering::SeqCst) && !self.holds(&core))

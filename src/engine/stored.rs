@@ -18,6 +18,7 @@ use super::core::{Closing, Core, KindId, STORED, Stop};
 use super::event::{Event, What};
 use super::fence::Heart;
 use super::gates::exit_of;
+use super::metrics::{Count, SeriesId};
 use super::pace::Pace;
 use super::timers::Alarm;
 
@@ -63,6 +64,11 @@ pub(super) struct StoredRun {
     pub claimed: Claimed,
     pub kind: KindId,
     pub lane: LaneId,
+    pub series: SeriesId,
+    /// How long it had waited when it was claimed, where that is known.
+    pub waited: Option<Millis>,
+    /// When it began, in microseconds; 0 where nobody measures.
+    pub began_at: u64,
     pub claimed_at: Millis,
     pub started_at: Millis,
     pub stop: Option<Arc<str>>,
@@ -205,10 +211,13 @@ impl Core {
         };
         run.phase = Phase::Begun;
         run.started_at = now;
+        let waited = run.waited.map(|waited| waited.saturating_add(now.saturating_sub(run.claimed_at)));
+        run.began_at = self.tally.stored_began(run.series, waited, now);
         self.stored.handed -= 1;
         self.dispatcher.begun(slot, now);
         let run = &self.stored.runs[(slot & !STORED) as usize];
         let (spec, attempt) = (run.claimed.spec.clone(), run.claimed.failures + 1);
+        self.host_loop.stored_began(slot, number, run.series, now);
         if let Some(timeout) = spec.timeout {
             self.arm_stored(slot, now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot));
         }
@@ -262,6 +271,7 @@ impl Core {
             self.stored.handed -= u32::from(run.phase == Phase::Handed);
             self.dispatcher.ended(run.lane, slot, exit_of(run.phase, outcome), now);
         }
+        self.tally.stored_ended(run.series, run.began_at, now);
         // Callers read the clock before they take the lock, so a claim may be younger than their `now`.
         let (held, took) = (now.saturating_sub(run.claimed_at), now.saturating_sub(run.started_at));
         self.settle_claimed(&run.claimed, outcome, held, took);
@@ -290,6 +300,7 @@ impl Core {
         let run = &self.stored.runs[(slot & !STORED) as usize];
         let (number, spec, attempt) = (run.number, run.claimed.spec.clone(), run.claimed.failures + 1);
         self.abandoned += 1;
+        self.tally.count(run.series, Count::Abandoned, now);
         self.outbox.stops.push((slot, number, stop));
         self.end_stored(slot, outcome, now);
         self.events.tell(|| Event { what: What::Abandoned, spec, attempt, at: now });

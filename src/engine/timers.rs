@@ -50,12 +50,12 @@ impl Timers {
     }
 
     /// The next timer that is due and still means something; `lives` knows.
-    pub fn due(&mut self, now: Millis, lives: impl Fn(Timer) -> bool) -> Option<Timer> {
-        while let Some(Reverse((_, timer))) = self.heap.peek().copied().filter(|Reverse((at, _))| *at <= now)
+    pub fn due(&mut self, now: Millis, lives: impl Fn(Timer) -> bool) -> Option<(Millis, Timer)> {
+        while let Some(Reverse((at, timer))) = self.heap.peek().copied().filter(|Reverse((at, _))| *at <= now)
         {
             self.heap.pop();
             if lives(timer) {
-                return Some(timer);
+                return Some((at, timer));
             }
             self.dropped = self.dropped.saturating_sub(1);
         }
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(timers.next_at(), Some(10));
         assert_eq!(timers.due(9, |_| true), None);
         let due: Vec<_> = std::iter::from_fn(|| timers.due(20, |_| true)).collect();
-        assert_eq!(due, [(Alarm::Timeout(10), 1), (Alarm::Timeout(20), 1)]);
+        assert_eq!(due, [(10, (Alarm::Timeout(10), 1)), (20, (Alarm::Timeout(20), 1))]);
     }
 
     #[test]
@@ -101,7 +101,10 @@ mod tests {
         timers.set(20, Alarm::Timeout(2), 1);
         timers.drop_one();
         assert!(!timers.is_idle());
-        assert_eq!(timers.due(30, |(alarm, _)| alarm == Alarm::Timeout(2)), Some((Alarm::Timeout(2), 1)));
+        assert_eq!(
+            timers.due(30, |(alarm, _)| alarm == Alarm::Timeout(2)),
+            Some((20, (Alarm::Timeout(2), 1)))
+        );
         assert!(timers.is_idle());
         timers.set(40, Alarm::Grace(3), 1);
         assert!(!timers.is_idle());

@@ -213,7 +213,7 @@ impl Plan {
 
     /// The first slot after an instant, whatever the limit.
     pub fn next(&self, after: Millis) -> Option<Millis> {
-        let after = self.start_at.map_or(after, |start| after.max(start.saturating_sub(1)));
+        let after = self.from(after);
         let slot = match &self.when {
             When::Cron(cron) => cron.next(after),
             When::Every(every) => every.next(after),
@@ -237,8 +237,25 @@ impl Plan {
         self.after(after).take(count.min(limit)).collect()
     }
 
+    /// The slots that were, for people: at most `count`, the newest first.
+    pub fn review(&self, before: Millis, count: usize) -> Vec<Millis> {
+        std::iter::successors(self.previous(before), |slot| self.previous(*slot)).take(count).collect()
+    }
+
     fn after(&self, after: Millis) -> impl Iterator<Item = Millis> {
-        std::iter::successors(self.next(after), |slot| self.next(*slot))
+        let after = self.from(after);
+        let slots: Box<dyn Iterator<Item = Millis>> = match &self.when {
+            When::Cron(cron) => Box::new(cron.after(after)),
+            When::Every(every) => {
+                Box::new(std::iter::successors(every.next(after), |slot| every.next(*slot)))
+            }
+        };
+        slots.take_while(|slot| self.end_at.is_none_or(|end| *slot <= end))
+    }
+
+    /// No slot is at or before this.
+    fn from(&self, after: Millis) -> Millis {
+        self.start_at.map_or(after, |start| after.max(start.saturating_sub(1)))
     }
 
     /// By how much the slots of this key are late: a hash, so the same on every node and for ever.

@@ -42,6 +42,14 @@ impl TaskId {
         self.text.clone()
     }
 
+    /// When an id that was made here was made, in milliseconds since the Unix epoch by the clock of its maker; `None`
+    /// for a text that is no such id.
+    pub fn made_at(&self) -> Option<u64> {
+        let id = uuid::Uuid::try_parse(&self.text).ok()?;
+        let (seconds, nanos) = id.get_timestamp()?.to_unix();
+        Some(seconds * 1000 + u64::from(nanos) / 1_000_000)
+    }
+
     /// A number that is the same for the same id on every node: the seed of its jitter.
     pub fn fingerprint(&self) -> u64 {
         // FNV-1a: stable by definition, unlike the hashers of std.

@@ -144,6 +144,7 @@ impl World {
             give_back_after: 250,
             cancel_grace: CANCEL_GRACE,
             lease: LEASE,
+            has_loop: false,
             durable: false,
             queues,
         };

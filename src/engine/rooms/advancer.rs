@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Instant;
 
 use crate::store::{Advance, StoreError, Turn};
 use crate::time::Millis;
@@ -14,7 +15,7 @@ use crate::time::Millis;
 use super::super::exchange::accepted;
 use super::super::shared::Shared;
 use super::super::watch::final_of_end;
-use super::{FIRST_PAUSE, MAX_PAUSE, PORTION, give_way, sleep, sleep_until};
+use super::{FIRST_PAUSE, MAX_PAUSE, PORTION, give_way, micros_since, sleep, sleep_until};
 
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut changed = shared.store.changed();
@@ -52,8 +53,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
             give_way().await;
             continue;
         };
+        let (carried, sent_at) = (step.settlements.len(), Instant::now());
         match advance(&shared, step).await {
             Ok(turn) => {
+                shared.core().tally.committed(carried + turn.claimed.len(), micros_since(sent_at));
                 hear(&shared, turn);
                 pause = FIRST_PAUSE;
                 give_way().await;
@@ -113,8 +116,10 @@ impl Drop for Absence<'_> {
 fn hear(shared: &Shared, turn: Arc<Turn>) {
     let now = shared.now();
     let ends = shared.core().heard(turn.clone(), now);
+    shared.core().count_stale(&ends, &turn, now);
     let (ends, stale) = accepted(ends, &turn);
     shared.stale.fetch_add(stale, Ordering::Relaxed);
+    ends.chunks(PORTION).for_each(|ends| shared.core().count_ends(ends, now));
     shared.core().tell_ends(&ends, now);
     take_in(shared);
     let mut ended = turn.ended.len();
@@ -126,6 +131,7 @@ fn hear(shared: &Shared, turn: Arc<Turn>) {
         }
     }
     if !turn.ended.is_empty() {
+        shared.core().count_ended_unrun(turn.ended.len(), now);
         shared.watch().ended_elsewhere(&turn.ended);
         shared.asked.notify_one();
     }

@@ -60,7 +60,10 @@ async fn beat(shared: &Shared) -> Result<(), StoreError> {
         shared.trouble(error);
     }
     if !pulse.dead.is_empty() {
+        let nodes = pulse.dead.len();
         let orphans = shared.store.orphans(pulse.dead, ORPHANS).await?;
+        let tasks = orphans.len();
+        tracing::warn!(target: "task::engine", nodes, tasks, "executors are gone: what they ran is lost");
         shared.core().orphaned(&orphans);
         shared.nudge();
     }

@@ -29,9 +29,10 @@ use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use tracing::Instrument;
 
 use crate::time::Millis;
 
@@ -66,13 +67,15 @@ pub(super) fn open(shared: &Arc<Shared>) {
 
 fn spawn(shared: &Arc<Shared>, room: impl Future<Output = ()> + Send + 'static) {
     let shared = shared.clone();
-    super::runtime().spawn(async move {
+    let span = shared.span.clone();
+    let work = async move {
         tokio::select! {
             biased;
             () = shared.over() => {}
             () = room => {}
         }
-    });
+    };
+    super::runtime().spawn(work.instrument(span));
 }
 
 /// A panic is a defect, of ours or of a store: what it interrupted is refused or made again, and the room opens
@@ -108,6 +111,10 @@ async fn sleep_until(shared: &Shared, at: Option<Millis>) {
         }
         None => std::future::pending().await,
     }
+}
+
+fn micros_since(moment: Instant) -> u64 {
+    moment.elapsed().as_micros() as u64
 }
 
 /// Lets others of the same thread go first.

@@ -7,6 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -20,7 +21,7 @@ use crate::time::Millis;
 use super::super::engine::{PushReply, PushResult, push_error};
 use super::super::event::{Event, What};
 use super::super::shared::{Shared, lock};
-use super::{FIRST_PAUSE, MAX_PAUSE, PORTION, give_way, sleep};
+use super::{FIRST_PAUSE, MAX_PAUSE, PORTION, give_way, micros_since, sleep};
 
 /// How long a push is tried.
 const PATIENCE: Millis = 10_000;
@@ -42,9 +43,12 @@ pub(super) async fn run(shared: Arc<Shared>) {
             }
             continue;
         }
-        let pushes: Arc<[Push]> = pushes.into();
+        let (pushes, sent_at): (Arc<[Push]>, _) = (pushes.into(), Instant::now());
         match beside(&mut late, shared.store.push(pushes.clone())).await {
-            Ok(answers) => share_out(&shared, batches, answers),
+            Ok(answers) => {
+                count(&shared, &pushes, &answers, sent_at);
+                share_out(&shared, batches, answers);
+            }
             Err(error) => set_aside(&shared, batches, &pushes, &error, &late),
         }
         give_way().await;
@@ -124,6 +128,15 @@ fn take(shared: &Arc<Shared>) -> (Vec<Batch>, Vec<Push>) {
     (batches, pushes)
 }
 
+fn count(shared: &Shared, pushes: &[Push], answers: &Answers, sent_at: Instant) {
+    let (took, now) = (micros_since(sent_at), shared.now());
+    let tasks = pushes.iter().map(|push| push.specs.len()).sum();
+    shared.core().tally.committed(tasks, took);
+    for (pushes, answers) in pushes.chunks(PORTION).zip(answers.chunks(PORTION)) {
+        shared.core().count_pushed(pushes, answers, now);
+    }
+}
+
 fn share_out(shared: &Shared, batches: Vec<Batch>, answers: Answers) {
     let mut answers = answers.into_iter();
     for batch in batches {
@@ -151,8 +164,12 @@ fn set_aside(shared: &Arc<Shared>, batches: Vec<Batch>, pushes: &[Push], error: 
 async fn try_again(shared: Arc<Shared>, batch: Batch, pushes: Arc<[Push]>, mut pause: Millis) {
     loop {
         sleep(pause).await;
+        let sent_at = Instant::now();
         match shared.store.push(pushes.clone()).await {
-            Ok(answers) => return batch.accepted(&shared, answers),
+            Ok(answers) => {
+                count(&shared, &pushes, &answers, sent_at);
+                return batch.accepted(&shared, answers);
+            }
             Err(error) if may_pass(&error) && shared.now() < batch.until => {
                 shared.trouble(&error);
                 pause = (pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);

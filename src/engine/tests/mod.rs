@@ -2,6 +2,7 @@
 
 mod circuits;
 mod close;
+mod counting;
 mod faults;
 mod fence;
 mod gates;
@@ -10,6 +11,7 @@ mod local;
 mod rooms;
 #[cfg(feature = "cron")]
 mod schedule;
+mod stall;
 mod stored;
 mod verdicts;
 
@@ -35,6 +37,7 @@ fn config(concurrency: u32) -> Config {
         give_back_after: 250,
         cancel_grace: 50,
         lease: 1_000_000,
+        has_loop: false,
         durable: false,
         queues: None,
     }

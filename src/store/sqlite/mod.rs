@@ -319,7 +319,7 @@ impl Store for SqliteStore {
     }
 
     fn note(&self, notes: Arc<[Noted]>) -> Answer<'_, Vec<Result<(), Unnoted>>> {
-        self.write(notes.len(), move |desk| notes.iter().map(|noted| desk.ledger.note(noted)).collect())
+        self.write(notes.len(), move |desk| desk.ledger.note_all(&notes))
     }
 
     fn notes(&self, ids: Vec<TaskId>, kind: NoteKind) -> Answer<'_, Vec<Notes>> {

@@ -17,7 +17,17 @@ fn number(kind: NoteKind) -> i64 {
 }
 
 impl Ledger<'_> {
-    pub fn note(&mut self, noted: &Noted) -> Result<std::result::Result<(), Unnoted>> {
+    pub fn note_all(&mut self, notes: &[Noted]) -> Result<Vec<std::result::Result<(), Unnoted>>> {
+        let mut written = Vec::new();
+        let said = notes.iter().map(|noted| self.note(noted, &mut written)).collect();
+        for serial in written {
+            self.sql.trim_lines.execute([serial, KEPT_LINES as i64])?;
+        }
+        said
+    }
+
+    /// `written`: tasks whose logs have grown.
+    fn note(&mut self, noted: &Noted, written: &mut Vec<i64>) -> Result<std::result::Result<(), Unnoted>> {
         let Noted { id, epoch, note } = noted;
         let Some(mut task) = self.find(id)?.filter(|task| note.is_of(&task.status, *epoch)) else {
             return Ok(Err(Unnoted::Stale));
@@ -29,18 +39,17 @@ impl Ledger<'_> {
             Note::Line { no, text } => (format!("{epoch:020}{no:010}"), text),
         };
         let (serial, kind) = (task.serial, number(note.kind()));
-        let is_new = self.sql.set_note.execute(params![serial, kind, key, &**value])? == 0
-            && self.sql.add_note.execute(params![serial, kind, key, &**value])? > 0;
-        if is_new && note.kind() != NoteKind::Progress {
-            let count = first(&mut self.sql.count_notes, [serial, kind], |row| row.get::<_, i64>(0))?;
-            let count = count.unwrap_or(0) as usize;
-            if note.kind() == NoteKind::Steps && count > MAX_STEPS {
-                self.sql.drop_note.execute(params![serial, kind, key])?;
-                return Ok(Err(Unnoted::Full));
+        if self.sql.set_note.execute(params![serial, kind, key, &**value])? == 0 {
+            if note.kind() == NoteKind::Steps {
+                let count = first(&mut self.sql.count_notes, [serial, kind], |row| row.get::<_, i64>(0))?;
+                if count.unwrap_or(0) as usize >= MAX_STEPS {
+                    return Ok(Err(Unnoted::Full));
+                }
             }
-            if note.kind() == NoteKind::Lines && count > KEPT_LINES {
-                self.sql.drop_first_note.execute([serial, kind])?;
-            }
+            self.sql.add_note.execute(params![serial, kind, key, &**value])?;
+        }
+        if note.kind() == NoteKind::Lines && !written.contains(&serial) {
+            written.push(serial);
         }
         if !task.has(NOTED) {
             task.flags |= NOTED;

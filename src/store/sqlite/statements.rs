@@ -111,9 +111,8 @@ statements! {
     set_note: "UPDATE note SET value = ?4 WHERE task = ?1 AND kind = ?2 AND key = ?3",
     add_note: "INSERT INTO note VALUES (?1, ?2, ?3, ?4)",
     count_notes: "SELECT count(*) FROM note WHERE task = ?1 AND kind = ?2",
-    drop_note: "DELETE FROM note WHERE task = ?1 AND kind = ?2 AND key = ?3",
-    drop_first_note: "DELETE FROM note WHERE task = ?1 AND kind = ?2 AND key =
-        (SELECT min(key) FROM note WHERE task = ?1 AND kind = ?2)",
+    trim_lines: "DELETE FROM note WHERE task = ?1 AND kind = 2 AND key <=
+        (SELECT key FROM note WHERE task = ?1 AND kind = 2 ORDER BY key DESC LIMIT 1 OFFSET ?2)",
     drop_steps: "DELETE FROM note WHERE task = ?1 AND kind = 1",
     drop_notes: "DELETE FROM note WHERE task = ?1",
 
