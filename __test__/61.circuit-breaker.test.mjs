@@ -183,7 +183,10 @@ test('wrong options are named', () => {
     ...code,
     message: /"maxOpenFor"/,
   })
-  assert.throws(() => new CircuitBreaker({ shared: true }), { ...code, message: /"name" must be given where/ })
+  assert.throws(() => new CircuitBreaker({ shared: true }), {
+    ...code,
+    message: /"name" must be given where/,
+  })
   assert.throws(() => new CircuitBreaker({ failureRate: 0 }), { ...code, message: /"failureRate"/ })
   assert.throws(() => new TaskExecutor({ circuitBreaker: 1 }), {
     ...code,

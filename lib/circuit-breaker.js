@@ -89,7 +89,7 @@ class CircuitBreaker {
   /** Tells of what has succeeded; gives the turn of the closed breaker, or -1. */
   #pass() {
     const { pass } = this.#native
-    const turn = pass(this.#turn < 0 ? 0 : this.#turn, this.#succeeded)
+    const turn = pass(Math.max(this.#turn, 0), this.#succeeded)
     this.#succeeded = 0
     this.#turn = turn
     return turn

@@ -194,7 +194,7 @@ class TaskExecutor extends EventEmitter {
 
   executeAll(tasks, given = undefined) {
     try {
-      return Promise.all(closuresOf(tasks).map(task => this.#execute(task, given, 'executeAll()')))
+      return Promise.all(options.closures(tasks).map(task => this.#execute(task, given, 'executeAll()')))
     } catch (error) {
       return Promise.reject(error)
     }
@@ -486,16 +486,6 @@ class TaskExecutor extends EventEmitter {
 function closeOnAbort(signal, weak) {
   if (signal.aborted) weak.deref().close()
   else signal.addEventListener('abort', () => weak.deref()?.close(), { once: true })
-}
-
-function closuresOf(tasks) {
-  if (typeof tasks?.[Symbol.iterator] !== 'function') {
-    throw optionError(`executeAll() takes an iterable of functions; got ${describe(tasks)}`)
-  }
-  const all = Array.from(tasks)
-  const at = all.findIndex(task => typeof task !== 'function')
-  if (at !== -1) throw optionError(`executeAll() takes functions; number ${at} is ${describe(all[at])}`)
-  return all
 }
 
 const NOTHING = Object.freeze({})
