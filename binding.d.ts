@@ -9,6 +9,12 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** Makes a circuit breaker and gives the functions to use it. Internal. */
+export declare function breaker(options: string): Record<string, any>
+
+/** Makes a rate limiter and gives the functions to use it. Internal. */
+export declare function limiter(options: string): Record<string, any>
+
 /** Starts an engine for this environment and gives the functions to drive it. Internal. */
 export declare function open(options: string, arrays: Array<Uint32Array>, wake: () => void): Record<string, (...args: unknown[]) => unknown>
 

@@ -835,6 +835,8 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.breaker = nativeBinding.breaker
+module.exports.limiter = nativeBinding.limiter
 module.exports.open = nativeBinding.open
 module.exports.slots = nativeBinding.slots
 module.exports.timeZoneData = nativeBinding.timeZoneData

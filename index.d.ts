@@ -8,8 +8,9 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: a definition of any input has to be a definition of each
 
 import { EventEmitter } from 'node:events'
-import type { TaskError, TaskErrorCode } from './lib/errors.js'
-import type { FlowInfo, FlowOptions, FlowTask, LogLevel, LogLine, TaskFlow } from './lib/flow.js'
+import type { AnyTaskEvent, TaskEvents } from './lib/events.js'
+import type { FlowInfo, FlowOptions, FlowTask, LogLevel, TaskFlow } from './lib/flow.js'
+import type { NodeInfo, TaskHandle, TaskInfo } from './lib/handle.js'
 import type { Examination, Metrics } from './lib/metrics.js'
 import type {
   CloseOptions,
@@ -22,14 +23,23 @@ import type {
   TaskFilter,
   TaskPolicy,
 } from './lib/options.js'
+import type { RateLimiter, RateLimiterOptions } from './lib/rate-limiter.js'
 import type { RetryOptions, RetryPolicy } from './lib/retry.js'
 import type { ScheduleOptions, ScheduleSlot } from './lib/scheduler.js'
 import type { StandardSchema } from './lib/schema.js'
 
+export { CircuitBreaker, type CircuitBreakerOptions } from './lib/circuit-breaker.js'
 export { TaskError, type TaskErrorCode, type TaskErrorOptions } from './lib/errors.js'
+export type * from './lib/events.js'
 export type * from './lib/flow.js'
+export type * from './lib/handle.js'
 export type * from './lib/metrics.js'
 export type * from './lib/options.js'
+export {
+  type AcquireOptions,
+  RateLimiter,
+  type RateLimiterOptions,
+} from './lib/rate-limiter.js'
 export { type RetryOptions, RetryPolicy } from './lib/retry.js'
 export {
   type ScheduleInfo,
@@ -174,186 +184,6 @@ export type OutputOf<T> = T extends TaskDefinition<any, any, infer Out> ? Awaite
 
 // ---- Executor -----------------------------------------------------------------------------------
 
-/** A task in the queue. Nothing here throws for a task that has ended; the answer says whether anything was changed. */
-export interface TaskHandle<Out = unknown> {
-  /** Of the task. */
-  readonly id: string
-  /** False where `id`, `key`, `debounce` or `throttle` found a task that was there before. */
-  readonly created: boolean
-  /**
-   * The output once it has completed. Rejects with a TaskError: `ERR_TASK_FAILED` with name, message and stack of what
-   * the handler threw last as its `cause`, a code that the handler gave to a TaskError of its own, `ERR_TASK_TIMEOUT`, `ERR_TASK_CANCELLED`, `ERR_TASK_EXPIRED`, `ERR_TASK_LOST`, `ERR_TASK_NOT_FOUND` (no longer
-   * kept) or `ERR_EXECUTOR_CLOSED`.
-   */
-  result(options?: ResultOptions): Promise<Out>
-  /** How it stands now. Rejects with `ERR_TASK_NOT_FOUND` when it is no longer kept. */
-  status(): Promise<TaskInfo<Out>>
-  /**
-   * Ends it as `cancelled`, and what waits for it too: at once where it has not started, else when its handler has
-   * ended or `cancelGrace` is over. False where it had ended. The reason is a name; it is told to the handler.
-   */
-  cancel(reason?: string): Promise<boolean>
-  /**
-   * Runs an ended task again, with all its attempts, and after it the tasks of its flow that were cancelled because of
-   * it alone. False where it has not ended, or another one has its key.
-   */
-  retry(): Promise<boolean>
-  /** Starts a delayed task now. False where it was not delayed. */
-  promote(): Promise<boolean>
-  /** Moves its start. False where it does not wait. Throws `ERR_OPTION` for anything but a valid Date. */
-  reschedule(runAt: Date): Promise<boolean>
-  /**
-   * Moves it forward or back among those that wait. False where it does not wait, or an executor has claimed it ahead
-   * of its start: at most what 100 ms of its pace need.
-   */
-  setPriority(priority: number): Promise<boolean>
-  /**
-   * What `ctx.progress` was called with: the newest value first of all, then others as they come, until the task has
-   * ended. Values that follow each other fast may be left out, the last one never. Rejects with `ERR_TASK_NOT_FOUND`.
-   */
-  progress(): AsyncIterableIterator<Json>
-  /** What `ctx.log` was called with in all its runs, oldest first. */
-  logs(): Promise<readonly LogLine[]>
-}
-
-/** An attempt that failed. */
-export interface TaskAttempt {
-  /** Which run: 1 for the first. */
-  readonly attempt: number
-  /** When it ended. */
-  readonly at: Date
-  /** What kind of failure. */
-  readonly code: TaskErrorCode
-  /** Name of the error, such as `TypeError`. */
-  readonly name: string
-  /** Its message; at most 16 KiB. */
-  readonly message: string
-  /** Its stack, where it had one; at most 16 KiB. */
-  readonly stack?: string
-}
-
-/** An executor that works on a store. */
-export interface NodeInfo {
-  /** New at every start of an executor. */
-  readonly id: string
-  /** The machine it is on. */
-  readonly host: string
-  /** Its process there. */
-  readonly pid: number
-  /** Tasks that it runs or has claimed ahead. */
-  readonly running: number
-  /** When it was last known to live, on the clock of the store. */
-  readonly lastBeat: Date
-}
-
-/** How a task stood when it was asked for: a copy, which does not change. */
-export interface TaskInfo<Out = unknown> {
-  /** Of the task. */
-  readonly id: string
-  /** Of its kind. */
-  readonly name: string
-  /** The queue it is in. */
-  readonly queue: string
-  /** Where it stands. */
-  readonly state: TaskState
-  /** Larger runs first. */
-  readonly priority: number
-  /** The run that goes on, comes next or was the last: 1 for the first. */
-  readonly attempt: number
-  /** How many runs its retry policy allows. */
-  readonly maxAttempts: number
-  /** What it was enqueued with, as JSON carries it. */
-  readonly input: Json
-  /** What its handler gave, once it has completed. */
-  readonly output?: Out
-  /** The attempts that failed, oldest first; the last 20. */
-  readonly errors: readonly TaskAttempt[]
-  /** When it was enqueued. */
-  readonly createdAt: Date
-  /** The earliest start. */
-  readonly runAt: Date
-  /** Start of the last run. */
-  readonly startedAt?: Date
-  /** When it ended. */
-  readonly finishedAt?: Date
-  /** What `ctx.progress` was last called with. */
-  readonly progress?: Json
-  /** The flow it is part of. */
-  readonly flow?: string
-  /** Ids of the tasks that it waits for or has waited for. */
-  readonly after?: readonly string[]
-  /** The group it is in. */
-  readonly group?: string
-  /** What it was enqueued with. */
-  readonly metadata: Readonly<Record<string, string>>
-  /** How often it was lost by the process that ran it. */
-  readonly losses: number
-  /** Of a cancelled task: why. */
-  readonly reason?: string
-  /** Of a waiting task: what holds it, and until when if that is known. */
-  readonly waitingFor?: {
-    readonly reason: 'time' | 'blocker' | 'pause' | 'concurrency' | 'no-handler'
-    readonly name?: string
-    readonly until?: Date
-  }
-}
-
-/** What every event about a task says. */
-export interface TaskEvent {
-  /** Of the task. */
-  readonly id: string
-  /** Of its kind; for a closure that of the function, which may be empty. */
-  readonly name: string
-  /** The queue it is in. */
-  readonly queue: string
-  /** Which run: 1 for the first. */
-  readonly attempt: number
-  /** When it happened, in epoch milliseconds. */
-  readonly at: number
-}
-
-/** The events of an executor: sent in batches, and only while somebody listens. */
-export interface TaskEvents {
-  /** It is ready to run and waits for its turn. */
-  waiting: [event: TaskEvent]
-  /** A run has started. */
-  running: [event: TaskEvent]
-  /** It has completed; `duration` of the last run in milliseconds. */
-  completed: [event: TaskEvent & { readonly output: unknown; readonly duration: number }]
-  /** A run has failed; `retryAt` where it is tried again. */
-  failed: [
-    event: TaskEvent & { readonly error: TaskError; readonly willRetry: boolean; readonly retryAt?: Date },
-  ]
-  /** It was cancelled. */
-  cancelled: [event: TaskEvent]
-  /** The process or event loop that ran it is gone or hung. */
-  lost: [event: TaskEvent]
-  /** Its attempt has ended, its handler has not. */
-  abandoned: [event: TaskEvent]
-  /** Nothing waits and nothing runs. */
-  idle: []
-  /** Something went wrong that no call can report. Without a listener it is dropped. */
-  error: [error: Error]
-  /** The clock of the store was set by so many milliseconds, or this machine has slept; schedules go on by `catchUp`. */
-  clockJump: [event: { readonly by: number }]
-  /**
-   * The event loop was blocked for `blockedFor` milliseconds while tasks ran: it was asked for a sign of life and gave
-   * none for half a second. `names` are the kinds of the tasks that may have done it, one where it is known: the last
-   * that began (`(closure)` for a closure), else up to 5 of those that ran. `task` where it is one of a queue. While it
-   * is blocked, the log says the same: see `logger` and `TASK_LOG`.
-   */
-  loopStalled: [
-    event: { readonly blockedFor: number; readonly names: readonly string[]; readonly task?: TaskEvent },
-  ]
-}
-
-/** The names of the events that are about one task. */
-export type TaskEventName = Exclude<keyof TaskEvents, 'idle' | 'error' | 'loopStalled' | 'clockJump'>
-/** What `events` gives: an event about a task, with its name as `type`. */
-export type AnyTaskEvent = {
-  [Name in TaskEventName]: TaskEvents[Name][0] & { readonly type: Name }
-}[TaskEventName]
-
 type NameOf<Tasks extends readonly AnyTask[]> = Tasks[number]['name']
 // An executor that was given no `tasks` knows no names, so it takes any.
 type Named<Tasks extends readonly AnyTask[], Name> =
@@ -379,10 +209,13 @@ export class TaskExecutor<const Tasks extends readonly AnyTask[] = readonly AnyT
   static withPersistence(persistence: Persistence): TaskExecutor
   /** An executor whose tasks are retried by this policy where they say nothing else. */
   static withRetry(policy: RetryPolicy | RetryOptions): TaskExecutor
+  /** An executor that starts no more than this. */
+  static withRateLimiter(limiter: RateLimiter | RateLimiterOptions): TaskExecutor
 
   /**
    * Runs a closure here and now, bounded by `concurrency`, and never stores it: what `PQueue#add` does. Rejects with
-   * the very error that the closure threw, or with a TaskError: `ERR_TASK_TIMEOUT` or `ERR_EXECUTOR_CLOSED`.
+   * the very error that the closure threw, or with a TaskError: `ERR_TASK_TIMEOUT`, `ERR_EXECUTOR_CLOSED`, or,
+   * with the time to come back as `retryAfter`, `ERR_CIRCUIT_OPEN` or `ERR_RATE_LIMITED`.
    */
   execute<Out>(run: (ctx: RunContext) => Out, options?: RunOptions): Promise<Awaited<Out>>
   /**

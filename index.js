@@ -2,6 +2,8 @@
 
 // Owns the public face: everything that a user of the package can reach.
 
+const { CircuitBreaker } = require('./lib/circuit-breaker')
+const { RateLimiter } = require('./lib/rate-limiter')
 const { RetryPolicy } = require('./lib/retry')
 const { TaskError } = require('./lib/errors')
 const { TaskExecutor } = require('./lib/executor')
@@ -9,4 +11,13 @@ const { TaskScheduler } = require('./lib/scheduler')
 const { defineTask } = require('./lib/definition')
 const { version } = require('./package.json')
 
-module.exports = { RetryPolicy, TaskError, TaskExecutor, TaskScheduler, defineTask, version }
+module.exports = {
+  CircuitBreaker,
+  RateLimiter,
+  RetryPolicy,
+  TaskError,
+  TaskExecutor,
+  TaskScheduler,
+  defineTask,
+  version,
+}

@@ -52,18 +52,7 @@ test('an unknown option that resembles none gets the whole list', () => {
   assert.throws(() => enqueueOptions({ ad: 1 }), refusal('the options are queue, '))
 })
 
-test('what other versions may have is not accepted in silence', () => {
-  const executor = {
-    rateLimit: {},
-    circuitBreaker: {},
-    namespace: 'a',
-  }
-  for (const [name, value] of Object.entries(executor)) {
-    assert.throws(() => executorOptions({ [name]: value }), refusal(`"${name}" is not an option`))
-  }
-  for (const name of ['rateLimit', 'circuitBreaker']) {
-    assert.throws(() => checkDefinition({ name: 'a', [name]: 'x' }), refusal(`"${name}" is not an option`))
-  }
+test('an address that names no store is refused, and not repeated', () => {
   for (const persistence of ['sqlite:', 'sqlite::memory:', 'sqlite:a\0b', 'redis:x', 'Memory', '', 5]) {
     assert.throws(
       () => executorOptions({ persistence }),

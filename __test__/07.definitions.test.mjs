@@ -8,6 +8,8 @@ import { refusal } from './support/refusal.mjs'
 const require = createRequire(import.meta.url)
 const { checkDefinition, defineTask } = require('../lib/definition.js')
 const { executorOptions } = require('../lib/options.js')
+const { CircuitBreaker } = require('../lib/circuit-breaker.js')
+const { RateLimiter } = require('../lib/rate-limiter.js')
 const { RetryPolicy } = require('../lib/retry.js')
 
 test('a definition comes out with all its fields', () => {
@@ -25,6 +27,8 @@ test('a definition comes out with all its fields', () => {
     priority: 1,
     timeout: '1s',
     retry,
+    rateLimit: RateLimiter.perSecond(5),
+    circuitBreaker: new CircuitBreaker(),
     concurrency: 2,
     schedule: '@daily',
   }

@@ -281,3 +281,49 @@ test('a retry policy given with a task is the only one that decides about it', a
   await assert.rejects(ofKind.result())
   assert.deepEqual([runs, asked], [[1], 1])
 })
+
+test('retryIf and custom decide about the timeout of an enqueued task', async t => {
+  const executor = open(t, { concurrency: 2, maxAbandoned: 10 })
+  const seen = []
+  const hang = () => new Promise(() => {})
+  const give = RetryPolicy.exponentialBackoff(5, 1, {
+    retryIf: error => {
+      seen.push([error.code, error.attempt])
+      return false
+    },
+  })
+  const once = await executor.enqueue({ name: 'once', timeout: 10, retry: give, handler: hang })
+  await assert.rejects(once.result(), { code: 'ERR_TASK_TIMEOUT' })
+  const next = (error, attempt) => {
+    seen.push([error.code, attempt])
+    return attempt < 2 ? 1 : false
+  }
+  const custom = { name: 'custom', timeout: 10, retry: RetryPolicy.custom(5, next), handler: hang }
+  const twice = await executor.enqueue(custom)
+  await assert.rejects(twice.result(), { code: 'ERR_TASK_TIMEOUT' })
+  assert.deepEqual(seen, [
+    ['ERR_TASK_TIMEOUT', 1],
+    ['ERR_TASK_TIMEOUT', 1],
+    ['ERR_TASK_TIMEOUT', 2],
+  ])
+  const { attempt, errors } = await twice.status()
+  assert.deepEqual(
+    [attempt, errors.map(error => [error.code, error.stack])],
+    [2, Array(2).fill(['ERR_TASK_TIMEOUT', undefined])],
+  )
+})
+
+test('the code of a foreign error is kept with its task', async t => {
+  const executor = open(t)
+  const refused = () => Promise.reject(Object.assign(new RangeError('no route'), { code: 'ECONNREFUSED' }))
+  const handle = await executor.enqueue({ name: 'refused', handler: refused })
+  const error = await handle.result().catch(error => error)
+  assert.deepEqual([error.code, error.retryable], ['ERR_TASK_FAILED', true])
+  assert.deepEqual(
+    [error.cause.name, error.cause.message, error.cause.code],
+    ['RangeError', 'no route', 'ECONNREFUSED'],
+  )
+  assert.match(error.cause.stack, /13\.retry/)
+  const [attempt] = (await handle.status()).errors
+  assert.deepEqual([attempt.code, attempt.causeCode], ['ERR_TASK_FAILED', 'ECONNREFUSED'])
+})

@@ -1,6 +1,7 @@
 // Which cases make up a suite, in the order they run (a case is one file of `cases/`), and at what size.
 export const suites = {
   memory: ['trivial', 'timeout', 'backlog', 'priority', 'enqueue', 'loop', 'require'],
+  limits: ['limits-combined', 'limits-breaker', 'limits-keys'],
   metrics: ['metrics'],
   cpu: ['cpu-tasks'],
   flows: ['flows', 'flows-redis'],

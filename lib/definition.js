@@ -10,6 +10,8 @@ const { optionError } = require('./errors')
 const { checkName } = require('./names')
 const { scheduleOptions } = require('./options/schedule')
 const check = require('./options/check')
+const { CircuitBreaker } = require('./circuit-breaker')
+const { RateLimiter } = require('./rate-limiter')
 const { RetryPolicy } = require('./retry')
 
 const limits = check.nested(
@@ -26,6 +28,8 @@ const POLICY = new Map([
   ['priority', check.priority],
   ['timeout', check.timeout],
   ['retry', RetryPolicy.from],
+  ['rateLimit', RateLimiter.from],
+  ['circuitBreaker', CircuitBreaker.from],
 ])
 
 const DEFINITION = new Map([
@@ -64,6 +68,8 @@ const ABSENT = {
   priority: undefined,
   timeout: undefined,
   retry: undefined,
+  rateLimit: undefined,
+  circuitBreaker: undefined,
   schedule: undefined,
   concurrency: concurrency({}, 'concurrency', CALL),
 }

@@ -75,16 +75,19 @@ class TaskError extends Error {
   }
 
   /** From what the engine stored: `{ code, name, message, stack, attempt, taskId }`. */
-  static from({ code = 'ERR_TASK_FAILED', name, message, stack, attempt, taskId }) {
+  static from({ code: given = 'ERR_TASK_FAILED', name, message, stack, attempt, taskId, retryAfter }) {
     const error = new TaskError(message)
+    const code = CODES.has(given) ? given : 'ERR_TASK_FAILED'
     error.code = code
-    error.retryable = CODES.get(code) ?? true
+    error.retryable = CODES.get(code)
+    if (retryAfter !== undefined) error.retryAfter = retryAfter
     if (taskId !== undefined) error.taskId = taskId
     if (attempt !== undefined) error.attempt = attempt
     if (name === 'TaskError') {
       if (stack) error.stack = stack
     } else if (name || stack) {
       define(error, 'cause', causeOf(name, message, stack))
+      if (code !== given) error.cause.code = given
     }
     return error
   }
@@ -201,12 +204,14 @@ function describeFailure(thrown, limit = 16_384) {
     clip(textOf(thrown, 'name') || 'Error', NAME_LIMIT),
     message === undefined ? `the handler threw ${describe(thrown)}` : clip(message || code || '', limit),
     clip(stackOf(thrown, message, limit), limit),
-    CODES.has(code) ? code : 'ERR_TASK_FAILED',
+    code,
   )
 }
 
-function failure(name, message, stack = '', code = 'ERR_TASK_FAILED') {
-  return { name, message, stack, code }
+function failure(name, message, stack = '', given = undefined) {
+  if (given === undefined || given === '') return { name, message, stack, code: 'ERR_TASK_FAILED' }
+  if (CODES.has(given)) return { name, message, stack, code: given }
+  return { name, message, stack, code: 'ERR_TASK_FAILED', foreign: clip(given, NAME_LIMIT) }
 }
 
 function read(object, name) {

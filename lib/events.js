@@ -8,9 +8,18 @@
 const { TaskError } = require('./errors')
 
 const KEPT = 10_000
-const STORED = new Set(['waiting', 'running', 'completed', 'failed', 'cancelled', 'lost', 'abandoned'])
+const STORED = new Set([
+  'waiting',
+  'running',
+  'completed',
+  'failed',
+  'cancelled',
+  'lost',
+  'abandoned',
+  'gate',
+])
 // What is about no task: iterators are not told.
-const OF_THE_EXECUTOR = new Set(['error', 'loopStalled'])
+const OF_THE_EXECUTOR = new Set(['error', 'gate', 'loopStalled'])
 const INNER = new Set(['newListener', 'removeListener'])
 
 const LAST = Object.freeze({ done: true, value: undefined })
@@ -30,6 +39,9 @@ class Events {
     // A weak way back: an emitter must not be kept alive by its own engine.
     const weak = new WeakRef(this)
     lane.stored.listener = events => weak.deref()?.deliver(events)
+    lane.stored.gated = gates => {
+      for (const gate of gates) weak.deref()?.emit('gate', gate)
+    }
     lane.stored.stalled = stall => weak.deref()?.emit('loopStalled', stall)
     lane.stored.troubled = error => weak.deref()?.emit('error', error)
     lane.stored.jumped = by => weak.deref()?.emit('clockJump', { by })

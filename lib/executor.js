@@ -15,7 +15,7 @@ const { TaskHandle } = require('./handle')
 const { checkDefinition } = require('./definition')
 const { checkName } = require('./names')
 const { serialize } = require('./payload')
-const { closeOnAbort, closuresOf, poolOf } = require('./parts')
+const { closeOnAbort, poolOf } = require('./parts')
 const options = require('./options')
 const { information } = require('./record')
 const { cost, examine, withKinds } = require('./metrics')
@@ -88,6 +88,10 @@ class TaskExecutor extends EventEmitter {
     return new TaskExecutor({ retry })
   }
 
+  static withRateLimiter(rateLimit) {
+    return new TaskExecutor({ rateLimit })
+  }
+
   execute(task, ...rest) {
     return typeof task === 'function'
       ? this.#execute(task, rest[0])
@@ -119,6 +123,7 @@ class TaskExecutor extends EventEmitter {
       retry,
       signal,
       kind: undefined,
+      limits: this.#lane.limits,
       context: plainContext,
       tell,
       pool: undefined,
@@ -173,6 +178,7 @@ class TaskExecutor extends EventEmitter {
       retry,
       signal,
       kind: kind.number,
+      limits: kind.limits,
       context,
       tell,
       pool: kind.pool,
@@ -196,7 +202,7 @@ class TaskExecutor extends EventEmitter {
 
   executeAll(tasks, given = undefined) {
     try {
-      return Promise.all(closuresOf(tasks).map(task => this.#execute(task, given, 'executeAll()')))
+      return Promise.all(options.closures(tasks).map(task => this.#execute(task, given, 'executeAll()')))
     } catch (error) {
       return Promise.reject(error)
     }

@@ -176,6 +176,7 @@ class Guarded {
   decide(error) {
     const { lane, slot } = this
     this.error = error
+    if (this.options.limits !== undefined && !this.settled) this.options.limits.look(lane.native, slot, error)
     const delay = this.settled ? false : this.nextDelay(error)
     this.untold = !this.settled
     if (delay === false) {
@@ -222,7 +223,16 @@ class Guarded {
     const { lane, slot } = this
     if (verdict === Ready.FAIL) this.settle(this.error, true)
     if (verdict === Ready.CLOSED) this.settle(lane.refusal, true)
+    if (verdict === Ready.REFUSE) this.refused(lane.refusedAt(slot))
     lane.release(slot)
+  }
+
+  // A gate lets it not wait; what its last attempt has failed with is why it came to the gate again.
+  refused(error) {
+    if (this.error !== undefined) error.cause = this.error
+    error.attempt = this.attempt + 1
+    this.tell('failed', { error, willRetry: false })
+    this.settle(error, true)
   }
 
   // The run is over for the engine, whatever its handler does; gives the reason back.

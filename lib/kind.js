@@ -3,6 +3,7 @@
 // Owns a registered kind of task: its definition, its number in the engine, and the async context of `register`.
 
 const { AsyncResource } = require('node:async_hooks')
+const { limitsOf, withNumbers } = require('./limits')
 const { RetryPolicy } = require('./retry')
 const options = require('./options')
 const { withCarrier } = require('./tracing')
@@ -12,6 +13,7 @@ class Kind {
   /** `threads`: gives the pool that runs handlers of modules. */
   constructor(definition, defaults, threads) {
     const { name, module, input, queue, priority, timeout, retry, concurrency, schedule } = definition
+    const { rateLimit, circuitBreaker } = definition
     this.name = name
     this.pool = module === undefined ? undefined : threads()
     this.handler = module === undefined ? definition.handler : this.inThread(module)
@@ -23,6 +25,10 @@ class Kind {
     this.timeout = timeout ?? defaults.timeout
     this.retry = retry ?? defaults.retry
     this.concurrency = concurrency
+    this.rateLimit = rateLimit
+    this.circuitBreaker = circuitBreaker
+    const inQueue = defaults.queues?.find(({ name }) => name === this.queue)
+    this.limits = limitsOf(defaults, inQueue, definition)
     this.schedule = schedule
     this.resource = new AsyncResource('TaskHandler')
     this.number = -1
@@ -36,9 +42,11 @@ class Kind {
   /** What the engine is told. */
   get wire() {
     const { perNode, total, perGroup } = this.concurrency ?? {}
-    const { name, queue, priority, timeout, retry } = this
+    const { name, queue, priority, timeout, retry, rateLimit, circuitBreaker } = this
     const handled = this.handler !== undefined
-    return { name, handled, queue, priority, timeout, retry: retry?.wire, perNode, total, perGroup }
+    const limits = withNumbers({ rateLimit, circuitBreaker, perNode, total, perGroup })
+    const asks = retry !== undefined && (retry.retryIf !== undefined || retry.next !== undefined)
+    return { name, handled, queue, priority, timeout, retry: retry?.wire, asks, ...limits }
   }
 
   /** The input as its schema gives it; a mismatch is an error that no retry mends. */

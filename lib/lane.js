@@ -11,6 +11,8 @@
 
 const { Guarded, asks } = require('./guarded')
 const { RunContext, closedError } = require('./context')
+const { TaskError } = require('./errors')
+const { limitsOf, withNumbers } = require('./limits')
 const { Stored, nativeError } = require('./stored')
 const binding = require('./binding')
 const probe = require('./probe')
@@ -29,6 +31,7 @@ class Lane {
   constructor(options, hold) {
     this.maxPayload = options.maxPayload
     this.durable = options.persistence !== 'memory'
+    this.limits = limitsOf(options)
     this.logger = options.logger
     this.submitted = new Uint32Array(ROOM)
     this.done = new Uint32Array(ROOM)
@@ -96,9 +99,17 @@ class Lane {
       this.leave(slot, context, Done.OK)
       return value
     } catch (error) {
+      if (this.limits !== undefined && this.contexts[slot] === context) {
+        this.limits.look(this.native, slot, error)
+      }
       this.leave(slot, context, Done.FAILED)
       throw error
     }
+  }
+
+  /** Why a gate did not let a closure wait. */
+  refusedAt(slot) {
+    return TaskError.from(JSON.parse(this.native.refusal(slot)))
   }
 
   /** Why nothing runs any more: one error for all, since thousands may wait when the executor closes. */
@@ -110,8 +121,9 @@ class Lane {
   enter(slot, word) {
     // A word after the start can only say that the engine has closed.
     if (word !== Ready.START || (this.early.size > 0 && this.early.has(slot))) {
+      const refusal = word === Ready.REFUSE ? this.refusedAt(slot) : this.refusal
       this.release(slot)
-      throw this.refusal
+      throw refusal
     }
     const context = new RunContext(this.stopped, slot, this.runs[slot], 1, 1)
     this.contexts[slot] = context
@@ -414,8 +426,9 @@ function open(options, lane) {
   const arrays = [submitted, done, ready, ended, asked]
   let native
   try {
+    const queues = options.queues?.map(withNumbers)
     const logs = options.logger !== undefined
-    native = binding.open(JSON.stringify({ ...options, logs }), arrays, wake)
+    native = binding.open(JSON.stringify(withNumbers({ ...options, queues, logs })), arrays, wake)
   } catch (error) {
     throw nativeError(error)
   }

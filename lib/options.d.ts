@@ -4,7 +4,9 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: a handle of any output has to be a handle of each
 
 import type { AnyTask, Duration, TaskHandle, TaskState } from '../index.js'
+import type { CircuitBreaker, CircuitBreakerOptions } from './circuit-breaker.js'
 import type { LogRecord } from './metrics.js'
+import type { RateLimiter, RateLimiterOptions } from './rate-limiter.js'
 import type { RetryOptions, RetryPolicy } from './retry.js'
 
 /**
@@ -44,6 +46,16 @@ export interface TaskPolicy {
   readonly timeout?: Duration | undefined
   /** What follows a failure. Default: no retry. */
   readonly retry?: RetryPolicy | RetryOptions | undefined
+  /**
+   * How many may start over time. Limits of the executor, of a queue and of a kind add up: all of them hold. A limiter
+   * that is given to several is one limit for all of them together. Default: no limit.
+   */
+  readonly rateLimit?: RateLimiter | RateLimiterOptions | undefined
+  /**
+   * Stops starting what only fails. While it is open `execute` rejects with `ERR_CIRCUIT_OPEN` and enqueued tasks
+   * wait, without losing attempts or their order. Those of the executor and of a kind both hold. Default: none.
+   */
+  readonly circuitBreaker?: CircuitBreaker | CircuitBreakerOptions | undefined
 }
 
 /** How many tasks of one kind may run at once. Each from 1 to 1000000; default: no limit of its own. */
@@ -60,6 +72,8 @@ export interface ConcurrencyLimits {
 export interface QueueOptions {
   /** How many tasks of this queue may run at once here. 1 to 1000000; default: no limit of its own. */
   readonly concurrency?: number | undefined
+  /** How many enqueued tasks of this queue may start over time. Default: no limit of its own. */
+  readonly rateLimit?: RateLimiter | RateLimiterOptions | undefined
 }
 
 /** What to keep of tasks that have ended; whichever bound is reached first. A bound that is left out does not hold. */

@@ -4,7 +4,7 @@
 // Invariants: durations come out in ms, dates in epoch ms, retry policies as RetryPolicy; anything that is wrong is
 // a TaskError ERR_OPTION which names the option, what was given and what is allowed.
 
-const { closeOptions, resultOptions, runOptions, taskFilter } = require('./options/call')
+const { closeOptions, closures, resultOptions, runOptions, taskFilter } = require('./options/call')
 const { date, priority } = require('./options/check')
 const { enqueueOptions } = require('./options/enqueue')
 const { DEFAULTS, executorOptions } = require('./options/executor')
@@ -14,6 +14,7 @@ module.exports = {
   checkDate: date,
   checkPriority: priority,
   closeOptions,
+  closures,
   enqueueOptions,
   executorOptions,
   resultOptions,

@@ -31,8 +31,7 @@ export interface RetryOptions {
    */
   readonly jitter?: 'none' | 'full' | 'equal' | undefined
   /**
-   * Called in JavaScript for each failure that has a run left; false ends the task. A timeout of an enqueued task is
-   * retried without asking. Default: what `TaskError#retryable` says.
+   * Called in JavaScript for each failure that has a run left; false ends the task. Default: what `TaskError#retryable` says.
    */
   readonly retryIf?: ((error: TaskError) => boolean) | undefined
 }
@@ -58,8 +57,7 @@ export class RetryPolicy {
   /** One run. */
   static none(): RetryPolicy
   /**
-   * `next` is called in JavaScript for each failure that has a run left: the delay, or `false` to give up. After a
-   * timeout of an enqueued task the next run comes at once, without asking.
+   * `next` is called in JavaScript for each failure that has a run left: the delay, or `false` to give up.
    */
   static custom(attempts: number, next: (error: TaskError, attempt: number) => Duration | false): RetryPolicy
 }

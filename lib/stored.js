@@ -86,6 +86,7 @@ class Stored {
     this.draft = undefined
     this.listener = undefined
     this.troubled = undefined
+    this.gated = undefined
     this.jumped = undefined
     this.stalled = undefined
     this.logger = lane.logger
@@ -246,6 +247,7 @@ class Stored {
     if (mail.starts !== undefined) this.lane.later(() => this.begin(mail.starts, mail.ids))
     if (mail.ends !== undefined) this.end(mail.ends)
     if (mail.events !== undefined) this.lane.later(() => this.listener?.(mail.events))
+    if (mail.gates !== undefined) this.lane.later(() => this.gated?.(mail.gates))
     if (mail.trouble !== undefined) this.lane.later(() => this.troubled?.(storeError(mail.trouble)))
     if (mail.clockJump !== undefined) this.lane.later(() => this.jumped?.(mail.clockJump))
     if (mail.stalled !== undefined) this.lane.later(() => this.stalled?.(mail.stalled))
@@ -349,21 +351,37 @@ class Stored {
       const desk = TaskContext.deskOf(context)
       end = desk === undefined || desk.lines.length === 0 ? `o${text}` : await spawning(text, desk)
     } catch (error) {
-      end = ending(error, attempt < maxAttempts && !own ? definition.retry : undefined, attempt)
+      const { limits } = definition
+      if (limits !== undefined && this.contexts[at] === context) limits.heed(this.native, slot, error)
+      end = ending(error, attempt < maxAttempts && !own ? definition.retry : undefined, attempt, limits)
     }
     if (this.contexts[at] === context) this.contexts[at] = undefined
-    if (this.ends + 2 > this.ended.length) this.sendReports()
-    this.ended[this.ends++] = slot
-    this.ended[this.ends++] = run
-    this.reports.push(end)
-    this.lane.wake()
+    this.report(slot, run, end)
   }
 
   stop(stops) {
-    for (const [slot, , error] of stops) {
+    for (const [slot, run, error, kind, attempt] of stops) {
       const context = this.contexts[slot & ~STORED]
-      if (context !== undefined) RunContext.abort(context, storeError(error, context.id))
+      const reason = storeError(error, context?.id)
+      if (kind !== undefined) this.report(slot, run, this.judge(reason, kind, attempt))
+      if (context !== undefined) RunContext.abort(context, reason)
     }
+  }
+
+  // What follows an attempt that has timed out, as the functions of its retry policy have it.
+  judge(error, kind, attempt) {
+    error.attempt = attempt
+    // It would tell of this file.
+    error.stack = ''
+    return `t${ending(error, this.definitions[kind].retry, attempt).slice(1)}`
+  }
+
+  report(slot, run, line) {
+    if (this.ends + 2 > this.ended.length) this.sendReports()
+    this.ended[this.ends++] = slot
+    this.ended[this.ends++] = run
+    this.reports.push(line)
+    this.lane.wake()
   }
 
   abortAll(reason) {
@@ -391,10 +409,10 @@ async function spawning(output, desk) {
 }
 
 // What a handler threw, as a line of a report; `retry` only where there is a run left.
-function ending(error, retry, attempt) {
+function ending(error, retry, attempt, limits) {
   if (isSnooze(error)) return `s${error.delay}`
-  const { name, message, stack, code } = describeFailure(error)
-  const failure = { name, message, stack, code }
+  const { name, message, stack, code, foreign } = describeFailure(error)
+  const failure = { name, message, stack, code: foreign ?? code, blames: limits?.blames(error) }
   try {
     const known = isTaskError(error)
     if (known && !error.retryable) failure.fatal = true

@@ -21,6 +21,7 @@ const Ready = Object.freeze({
   ABORT_ALL: 8,
   END: 9,
   MAIL: 10,
+  REFUSE: 11,
 })
 
 /** What the shim says, in `done`; DELAYED and SNOOZED are followed by two words of milliseconds. */

@@ -52,6 +52,22 @@ pub enum TaskError {
         /// The bound.
         limit: u64,
     },
+    /// A rate limit lets nothing more start, and lets nobody wait.
+    #[error("{} lets nothing more start{}", called("rate limit", .name.as_deref()), opens(*.opens_in))]
+    RateLimited {
+        /// Its name, where it has one.
+        name: Option<Arc<str>>,
+        /// In how long it may be asked again, where that is known.
+        opens_in: Option<Millis>,
+    },
+    /// A circuit breaker lets nothing through: what lies behind it fails.
+    #[error("{} is open{}", called("circuit breaker", .name.as_deref()), opens(*.opens_in))]
+    CircuitOpen {
+        /// Its name, where it has one.
+        name: Option<Arc<str>>,
+        /// In how long a probe may pass, where that is known.
+        opens_in: Option<Millis>,
+    },
     /// An option has a value that it cannot have.
     #[error("{0}")]
     Option(Arc<str>),
@@ -80,6 +96,8 @@ impl TaskError {
             Self::Closed => "ERR_EXECUTOR_CLOSED",
             Self::QueueFull { .. } => "ERR_QUEUE_FULL",
             Self::PayloadSize { .. } => "ERR_PAYLOAD_SIZE",
+            Self::RateLimited { .. } => "ERR_RATE_LIMITED",
+            Self::CircuitOpen { .. } => "ERR_CIRCUIT_OPEN",
             Self::Option(_) => "ERR_OPTION",
             Self::Schedule(_) => "ERR_SCHEDULE",
             Self::Store(error) => error.code(),
@@ -91,6 +109,14 @@ impl TaskError {
     pub fn option(text: impl AsRef<str>) -> Self {
         Self::Option(text.as_ref().into())
     }
+}
+
+fn called(what: &str, name: Option<&str>) -> String {
+    name.map_or_else(|| format!("a {what}"), |name| format!("the {what} {name:?}"))
+}
+
+fn opens(opens_in: Option<Millis>) -> String {
+    opens_in.map_or_else(String::new, |time| format!("; it may be asked again in {time} ms"))
 }
 
 impl From<String> for TaskError {

@@ -86,8 +86,8 @@ pub mod task;
 pub mod time;
 
 pub use api::{
-    Enqueue, ExecutorBuilder, Flow, FlowInfo, LogLine, ScheduleSlot, Task, TaskBuilder, TaskContext,
-    TaskExecutor, TaskFlow, TaskHandle, TaskInfo, TaskKind, TaskOutput, handler,
+    CircuitBreaker, Enqueue, ExecutorBuilder, Flow, FlowInfo, LogLine, RateLimiter, ScheduleSlot, Task,
+    TaskBuilder, TaskContext, TaskExecutor, TaskFlow, TaskHandle, TaskInfo, TaskKind, TaskOutput, handler,
 };
 #[cfg(feature = "cron")]
 pub use api::{Schedule, ScheduleInfo, TaskScheduler};
@@ -97,6 +97,7 @@ pub use engine::schedule::Pause;
 pub use engine::{Event as TaskEvent, Examination, Level, What as TaskEventKind};
 pub use error::TaskError;
 pub use policy::RetryPolicy;
+pub use policy::breaker::BreakerPolicy;
 #[cfg(feature = "cron")]
 pub use policy::schedule::{CatchUp, Overlap};
 pub use store::{Counts, Node};

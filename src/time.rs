@@ -1,15 +1,28 @@
 //! Time as plain numbers, so that it can be an argument everywhere.
 //!
 //! Two clocks are in use and never compared: a store's clock (`Clock`, milliseconds since the Unix
-//! epoch), on which dates live, and an engine's monotonic clock (milliseconds since the engine began),
-//! on which timeouts and waits live.
+//! epoch), on which dates live, and the monotonic clock of the process (milliseconds since its first engine or
+//! limiter was made), on which timeouts and waits live. All engines of a process have the same, so that a limit
+//! can be shared by them.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds: since the Unix epoch for dates, since an arbitrary start for monotonic times,
 /// or a length of time.
 pub type Millis = u64;
+
+/// The start of the monotonic clock.
+pub(crate) fn origin() -> Instant {
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *ORIGIN
+}
+
+/// The monotonic clock of the process.
+pub(crate) fn monotonic() -> Millis {
+    origin().elapsed().as_millis() as Millis
+}
 
 /// A store's clock.
 pub trait Clock: Send + Sync + 'static {

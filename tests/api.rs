@@ -10,6 +10,9 @@ mod order;
 #[path = "api/retry.rs"]
 mod retry;
 
+#[path = "api/limits.rs"]
+mod limits;
+
 #[path = "api/cancel.rs"]
 mod cancel;
 #[path = "api/timeout.rs"]

@@ -14,8 +14,12 @@ mod engine;
 mod failover;
 #[path = "redis/faults.rs"]
 mod faults;
+#[path = "redis/limits.rs"]
+mod limits;
 #[path = "redis/line.rs"]
 mod line;
+#[path = "limits/mod.rs"]
+mod promises;
 #[path = "redis/proxy.rs"]
 mod proxy;
 #[path = "redis/race.rs"]

@@ -3,9 +3,10 @@ import { createRequire } from 'node:module'
 
 const require = createRequire(import.meta.url)
 
-export async function create({ concurrency }) {
+export async function create({ concurrency, rate, attempts }) {
   const { TaskExecutor, defineTask } = require('../../index.js')
-  const executor = new TaskExecutor({ concurrency })
+  const limits = rate === undefined ? {} : { rateLimit: { limit: rate, per: '1s' }, retry: { attempts } }
+  const executor = new TaskExecutor({ concurrency, ...limits })
   return {
     add: (run, options) => executor.execute(run, options),
     pause: () => executor.pause(),
@@ -39,6 +40,20 @@ export async function open({ place, level, concurrency, work, kept }) {
     },
     close: () => executor.close(),
   }
+}
+
+/** A circuit breaker for any code. */
+export function breaker() {
+  const { CircuitBreaker } = require('../../index.js')
+  const circuit = new CircuitBreaker()
+  return { call: run => circuit.execute(run), close() {} }
+}
+
+/** A rate limiter that keeps a limit for each key. */
+export function keyed({ rate }) {
+  const { RateLimiter } = require('../../index.js')
+  const limiter = new RateLimiter({ limit: rate, per: '1h', by: 'group' })
+  return { take: key => limiter.tryAcquire(key) }
 }
 
 /** The next runs of an expression. */

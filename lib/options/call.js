@@ -5,7 +5,7 @@
 // by table. Only what was given comes out.
 
 const check = require('./check')
-const { optionError } = require('../errors')
+const { describe, optionError } = require('../errors')
 const { checkName } = require('../names')
 const { RetryPolicy } = require('../retry')
 
@@ -96,4 +96,15 @@ function resultOptions(value, call = 'result()') {
   return check.readOptions(value, RESULT, call)
 }
 
-module.exports = { closeOptions, resultOptions, runOptions, taskFilter }
+/** What `executeAll` is given, as an array. */
+function closures(tasks) {
+  if (typeof tasks?.[Symbol.iterator] !== 'function') {
+    throw optionError(`executeAll() takes an iterable of functions; got ${describe(tasks)}`)
+  }
+  const all = Array.from(tasks)
+  const at = all.findIndex(task => typeof task !== 'function')
+  if (at !== -1) throw optionError(`executeAll() takes functions; number ${at} is ${describe(all[at])}`)
+  return all
+}
+
+module.exports = { closeOptions, closures, resultOptions, runOptions, taskFilter }

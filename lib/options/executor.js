@@ -7,6 +7,7 @@ const { availableParallelism } = require('node:os')
 const check = require('./check')
 const { POLICY, checkDefinition } = require('../definition')
 const { checkName } = require('../names')
+const { RateLimiter } = require('../rate-limiter')
 
 const MIB = 1_048_576
 const CALL = 'TaskExecutor()'
@@ -52,7 +53,12 @@ const retention = check.nested(
   ]),
 )
 
-const queue = check.nested(new Map([['concurrency', check.concurrency]]))
+const queue = check.nested(
+  new Map([
+    ['concurrency', check.concurrency],
+    ['rateLimit', RateLimiter.from],
+  ]),
+)
 const names = check.listOf(checkName, 'names of queues', 0, 1_000)
 
 const EXECUTOR = new Map([

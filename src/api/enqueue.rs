@@ -76,6 +76,15 @@ impl Enqueue {
         self
     }
 
+    /// Groups of equal priority take turns; limits by group count it.
+    pub fn group(mut self, group: impl Into<Name>) -> Self {
+        let group = group.into();
+        let checked = check("group of a task", &group);
+        self.blame(checked);
+        self.spec.group = Some(group);
+        self
+    }
+
     /// Larger starts first; equals start in the order in which they came.
     pub fn priority(mut self, priority: i32) -> Self {
         self.spec.priority = priority;

@@ -23,6 +23,7 @@ use super::handler::KindHandler;
 use super::host::RustHost;
 use super::kind::TaskKind;
 use super::lane::Local;
+use super::limits::RateLimiter;
 use super::settings::{ExecutorBuilder, check, millis};
 use super::task::{Draft, Task};
 use super::{Ended, TaskOutput};
@@ -86,6 +87,17 @@ impl TaskExecutor {
         Self::from_checked(ExecutorBuilder::default().retry(policy))
     }
 
+    /// An executor that starts no more than this.
+    ///
+    /// ```
+    /// use task::{RateLimiter, TaskExecutor};
+    ///
+    /// let executor = TaskExecutor::with_rate_limiter(RateLimiter::with_defaults());
+    /// ```
+    pub fn with_rate_limiter(limiter: RateLimiter) -> Self {
+        Self::from_checked(ExecutorBuilder::default().rate_limiter(&limiter))
+    }
+
     /// An executor whose enqueued tasks are kept at this address: see `ExecutorBuilder::persistence`.
     ///
     /// # Errors
@@ -103,8 +115,10 @@ impl TaskExecutor {
         let host = RustHost::new(settings.handlers());
         let (config, own_store) = (settings.config(), settings.store.is_none());
         let (timeout, grace) = (settings.timeout_ms(), settings.grace_ms());
+        let limits = settings.clone();
         let store = settings.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let engine = Arc::new(Engine::new(config, store, settings.retention, host.clone()));
+        limits.limit(&mut engine.core());
         host.serve(&engine);
         let (retry, started) = (settings.retry, AtomicBool::new(false));
         let executor =

@@ -5,7 +5,9 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::verdict_of;
 use crate::error::TaskError;
+use crate::policy::breaker::Verdict;
 use crate::task::{Failure, Original};
 
 use super::settings::millis;
@@ -59,6 +61,7 @@ impl TaskError {
             Self::Failed(failure) => !failure.fatal,
             Self::Store(error) => error.is_passing(),
             Self::Timeout(_) | Self::Lost(_) | Self::QueueFull { .. } | Self::Closed => true,
+            Self::RateLimited { .. } | Self::CircuitOpen { .. } => true,
             _ => false,
         }
     }
@@ -68,6 +71,16 @@ impl TaskError {
         match self {
             Self::Failed(failure) => failure.original.as_ref()?.0.downcast_ref(),
             _ => None,
+        }
+    }
+
+    /// What it says to a circuit breaker about what the handler has called.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self {
+            Self::Failed(failure) => verdict_of(failure),
+            Self::RateLimited { .. } | Self::CircuitOpen { .. } => Verdict::Unknown,
+            own if own.is_retryable() => Verdict::Failed,
+            _ => Verdict::Unknown,
         }
     }
 

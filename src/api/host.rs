@@ -244,6 +244,7 @@ impl RustHost {
             self.turn(|table, core, now, deeds| table.lane.ended(core, run, ended, now, deeds));
             return;
         }
+        let delay = ended.as_ref().err().and_then(TaskError::delay);
         let outcome = match ended {
             Ok(output) => match run.desk.take_spawned() {
                 spawned if spawned.is_empty() => Outcome::Ok(output.into_json()),
@@ -251,7 +252,10 @@ impl RustHost {
             },
             Err(error) => Outcome::Error(Arc::new(error.into_failure())),
         };
-        self.table().stored.remove(&(run.slot, run.number));
+        self.turn(|table, core, now, _| {
+            table.stored.remove(&(run.slot, run.number));
+            delay.into_iter().for_each(|delay| core.heed(run.slot, delay, now));
+        });
         if let Some(engine) = self.engine() {
             engine.runs_ended([(run.slot, run.number, outcome)]);
         }
@@ -299,7 +303,7 @@ impl Table {
             self.start(start, desk, deeds);
         }
         // They have been traced, and nobody else listens here.
-        let _ = (core.events.take_trouble(), core.events.take_warning());
+        let _ = (core.events.take_trouble(), core.events.take_warning(), core.events.take_gates());
         let _ = (core.events.take_jump(), core.events.take_stall());
         for (slot, number, stop) in std::mem::take(&mut core.outbox.stops) {
             if let Some(run) = self.stored.get(&(slot, number)).cloned() {
@@ -341,7 +345,8 @@ fn stopped(run: Arc<Run>, stop: Stop) -> Deed {
             let is_last = run.signal.ask() || !run.heeds_stop;
             (TaskError::Cancelled(reason), is_last)
         }
-        Stop::Timeout(limit) => (TaskError::Timeout(limit), true),
+        // Kinds in Rust have no functions to ask.
+        Stop::Timeout(limit) | Stop::Asks { limit, .. } => (TaskError::Timeout(limit), true),
         Stop::Lost => (TaskError::Lost(1), true),
         Stop::Doubtful => (TaskError::Lost(1), false),
     };

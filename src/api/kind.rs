@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::engine::Kind;
+use crate::engine::{Kind, Limits};
 use crate::error::TaskError;
 use crate::policy::RetryPolicy;
 use crate::task::{Name, default_queue};
 
+use super::limits::{CircuitBreaker, RateLimiter};
 use super::settings::{check, check_timeout};
 
 /// A kind of task for `TaskExecutor::register`; a name alone will do.
@@ -29,6 +30,7 @@ pub struct TaskKind {
     pub(super) timeout: Option<Duration>,
     pub(super) retry: Option<RetryPolicy>,
     concurrency: Option<u32>,
+    limits: Limits,
     /// It belongs to a schedule, and another handler may take the place of this one.
     pub(super) is_of_a_schedule: bool,
     #[cfg(feature = "cron")]
@@ -46,6 +48,7 @@ impl TaskKind {
             timeout: None,
             retry: None,
             concurrency: None,
+            limits: Limits::default(),
             is_of_a_schedule: false,
             #[cfg(feature = "cron")]
             schedule: None,
@@ -82,6 +85,18 @@ impl TaskKind {
         self
     }
 
+    /// How many of this kind start over time; the limit of the executor holds too. Default: no limit.
+    pub fn rate_limiter(mut self, limiter: &RateLimiter) -> Self {
+        self.limits.rate = Some(limiter.gate());
+        self
+    }
+
+    /// What stops starting them while they only fail; that of the executor holds too. Default: nothing.
+    pub fn circuit_breaker(mut self, breaker: &CircuitBreaker) -> Self {
+        self.limits.breaker = Some(breaker.gate());
+        self
+    }
+
     /// When it runs by itself, with the input `null`: a cron expression or a `Schedule`, made by `TaskExecutor::start`.
     #[cfg(feature = "cron")]
     pub fn schedule(mut self, when: impl Into<super::schedule::Schedule>) -> Self {
@@ -110,7 +125,7 @@ impl TaskKind {
     }
 
     pub(super) fn for_engine(&self) -> Kind {
-        Kind { per_node: self.concurrency, ..Kind::new(self.name.clone()) }
+        Kind { per_node: self.concurrency, limits: self.limits.clone(), ..Kind::new(self.name.clone()) }
     }
 }
 

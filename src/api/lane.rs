@@ -117,6 +117,10 @@ impl Lane {
         }
         let Some(entry) = self.entry(slot) else { return core.done(slot, Done::Failed, now) };
         entry.run = None;
+        if let Err(error) = &ended {
+            core.judged(slot, error.verdict());
+            error.delay().into_iter().for_each(|delay| core.heed(slot, delay, now));
+        }
         let fate = match ended {
             Ok(output) => Ok(Ok(output)),
             Err(error) => entry.last(error).map(Err),
@@ -173,6 +177,10 @@ impl Lane {
                 let reason = TaskError::Cancelled("nobody waits for it any more".into());
                 self.leave(slot, reason.clone(), deeds);
                 self.finish(core, slot, Err(reason), deeds);
+            }
+            Word::Refuse(slot) => {
+                let refusal = core.refusal(slot).map_or(TaskError::Closed, TaskError::from);
+                self.finish(core, slot, Err(refusal), deeds);
             }
             Word::Closed(slot) => {
                 self.leave(slot, TaskError::Closed, deeds);

@@ -4,7 +4,8 @@
 //! never stored. An `enqueue` (`enqueue`, `kind`, `handle`) puts a record of a registered kind into the store.
 //! `executor` is the door to both, `settings` its options. What stands between them and the engine is small:
 //! `host` takes the engine's words and starts handlers, `lane` knows the slots of tasks that are not stored,
-//! `attempt` guards one run from its start to its report, `context` is what a handler is told.
+//! `limits` are what users hold of rate limits and
+//! circuit breakers, `attempt` guards one run from its start to its report, `context` is what a handler is told.
 //!
 //! Invariants: no lock is held while user code runs (a handler, a waker, a destructor); a run is reported
 //! once, whatever its handler does, a panic and the end of its runtime included; whoever waits is answered.
@@ -23,6 +24,7 @@ pub mod handler;
 mod host;
 mod kind;
 mod lane;
+mod limits;
 mod listeners;
 mod observe;
 mod output;
@@ -40,6 +42,7 @@ pub use executor::TaskExecutor;
 pub use flow::{Flow, FlowInfo, TaskFlow};
 pub use handle::{LogLine, TaskHandle, TaskInfo};
 pub use kind::TaskKind;
+pub use limits::{CircuitBreaker, RateLimiter};
 pub use output::TaskOutput;
 #[cfg(feature = "cron")]
 pub use schedule::{Schedule, ScheduleInfo};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::engine::Config;
+use crate::engine::{Config, Core, Limits, Place};
 use crate::error::TaskError;
 use crate::policy::RetryPolicy;
 use crate::store::open::{self, Durability};
@@ -14,6 +14,7 @@ use crate::task::{Name, check_name};
 use crate::time::Millis;
 
 use super::executor::TaskExecutor;
+use super::limits::{CircuitBreaker, RateLimiter};
 
 const MAX_CONCURRENCY: u32 = 1_000_000;
 /// A hundred years: what is longer counts as that, so that a date plus a length is a date.
@@ -43,11 +44,14 @@ pub struct ExecutorBuilder {
     pub(super) store: Option<Arc<dyn Store>>,
     persistence: Option<String>,
     namespace: Option<String>,
+    persistence_is_redis: bool,
     relaxed: bool,
     lease: Duration,
     queues: Option<Vec<Name>>,
     pub(super) retention: Retention,
     runtime: Option<Handle>,
+    pub(super) limits: Limits,
+    queue_limits: Vec<(Name, Limits)>,
 }
 
 impl Default for ExecutorBuilder {
@@ -61,11 +65,14 @@ impl Default for ExecutorBuilder {
             store: None,
             persistence: None,
             namespace: None,
+            persistence_is_redis: false,
             relaxed: false,
             lease: Duration::from_secs(30),
             queues: None,
             retention: Retention::default(),
             runtime: None,
+            limits: Limits::default(),
+            queue_limits: Vec::new(),
         }
     }
 }
@@ -148,6 +155,37 @@ impl ExecutorBuilder {
         self
     }
 
+    /// How many tasks start over time here; limits of kinds and queues hold too. Default: no limit.
+    pub fn rate_limiter(mut self, limiter: &RateLimiter) -> Self {
+        self.limits.rate = Some(limiter.gate());
+        self
+    }
+
+    /// What stops starting tasks while they only fail; those of kinds hold too. Default: nothing.
+    pub fn circuit_breaker(mut self, breaker: &CircuitBreaker) -> Self {
+        self.limits.breaker = Some(breaker.gate());
+        self
+    }
+
+    /// How many enqueued tasks of a queue start over time here; it is worked on where `queues` names it. Default: no
+    /// limit.
+    pub fn queue_rate_limiter(mut self, queue: impl Into<Name>, limiter: &RateLimiter) -> Self {
+        self.queue_limits.push((queue.into(), Limits { rate: Some(limiter.gate()), breaker: None }));
+        self
+    }
+
+    pub(super) fn limit(&self, core: &mut Core) {
+        if self.persistence_is_redis {
+            core.share_rates();
+        }
+        if !self.limits.is_empty() {
+            core.limit(Place::Executor, self.limits.clone());
+        }
+        for (queue, limits) in &self.queue_limits {
+            core.limit(Place::Queue(queue), limits.clone());
+        }
+    }
+
     /// Where handlers run. Default: on the runtime that `build` is called in, else on threads of this library.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
@@ -164,12 +202,15 @@ impl ExecutorBuilder {
         if self.lease < Duration::from_secs(1) {
             return Err(TaskError::option(format!("lease must be at least 1 s; got {:?}", self.lease)));
         }
-        self.queues.iter().flatten().try_for_each(|queue| check("name of a queue", queue))?;
+        let limited = self.queue_limits.iter().map(|(queue, _)| queue);
+        let mut named = self.queues.iter().flatten().chain(limited);
+        named.try_for_each(|queue| check("name of a queue", queue))?;
         Ok(TaskExecutor::from_checked(self.opened()?))
     }
 
     fn opened(mut self) -> Result<Self, TaskError> {
         let Some(address) = self.persistence.take() else { return Ok(self) };
+        self.persistence_is_redis = address.starts_with("redis");
         if self.store.is_some() {
             return Err(TaskError::option("store and persistence exclude each other; give one of them"));
         }

@@ -114,7 +114,7 @@ impl Session {
         let mut text = String::with_capacity(4096);
         text.push('{');
         let mut more = self.write_post(&mut text);
-        let (starts, stops, events, trouble, warning, jump, stall) = {
+        let (starts, stops, events, trouble, warning, jump, stall, gates) = {
             let mut core = self.engine.core();
             let (mut starts, mut bytes) = (Vec::new(), 0);
             while bytes < FULL
@@ -128,7 +128,7 @@ impl Session {
             let events = core.events.take(MANY);
             let (trouble, warning) = (core.events.take_trouble(), core.events.take_warning());
             let (jump, stall) = (core.events.take_jump(), core.events.take_stall());
-            (starts, stops, events, trouble, warning, jump, stall)
+            (starts, stops, events, trouble, warning, jump, stall, core.events.take_gates())
         };
         let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         list(&mut text, "starts", &starts, |text, start| {
@@ -153,6 +153,11 @@ impl Session {
             quote(&mut text, &warning);
             text.push(',');
         }
+        list(&mut text, "gates", &gates, |text, (name, state)| {
+            text.push_str("{\"name\":");
+            quote(text, name);
+            let _ = write!(text, ",\"state\":\"{state}\"}}");
+        });
         if let Some(by) = jump {
             let _ = write!(text, "\"clockJump\":{by},");
         }
@@ -284,15 +289,18 @@ fn write_start(text: &mut String, start: &Start, queue: &str) {
     let _ = write!(text, ",{metadata},{}", spec.input);
 }
 
-/// `[slot, run, code, text]`
+/// `[slot, run, error]`, or `[slot, run, error, kind, attempt]` where the shim decides what follows the timeout.
 fn write_stop(text: &mut String, (slot, run, stop): &(u32, u32, Stop)) {
     let error = match stop {
         Stop::Cancelled(reason) => TaskError::Cancelled(reason.clone()),
-        Stop::Timeout(limit) => TaskError::Timeout(*limit),
+        Stop::Timeout(limit) | Stop::Asks { limit, .. } => TaskError::Timeout(*limit),
         Stop::Lost | Stop::Doubtful => TaskError::Lost(1),
     };
     let _ = write!(text, "[{slot},{run},");
     write_error(text, &error);
+    if let Stop::Asks { kind, attempt, .. } = stop {
+        let _ = write!(text, ",{kind},{attempt}");
+    }
     text.push(']');
 }
 

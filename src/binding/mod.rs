@@ -16,6 +16,7 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod enqueue;
+mod limits;
 mod log;
 mod mail;
 mod metrics;
@@ -92,6 +93,9 @@ pub fn open<'env>(
     add.add("define", |session, call| session.define(&call.get::<String>(0)?))?;
     add.add("policy", |session, call| session.policy(&call.get::<String>(0)?))?;
     add.add("dropPolicy", |session, call| Ok(session.drop_policy(call.get(0)?)))?;
+    add.add("judged", |session, call| session.judged(call.get(0)?, call.get(1)?))?;
+    add.add("heed", |session, call| Ok(session.heed(call.get(0)?, call.get(1)?)))?;
+    add.add("refusal", |session, call| Ok(session.refusal(call.get(0)?)))?;
     add.add("request", |session, call| session.request(call.get(0)?, &call.get::<String>(1)?))?;
     add.add("start", |session, _| Ok(session.engine.start()))?;
     add.add("pause", |session, call| Ok(session.pause(call.get(0)?)))?;

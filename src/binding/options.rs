@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::engine::{Config, Kind};
+use crate::engine::{Config, Core, Kind, Place};
 use crate::policy::RetryPolicy;
 use crate::store::open::{self, Durability};
 use crate::store::{Keep, Retention, Store, StoreError};
 use crate::task::{Name, Rules};
 use crate::time::Millis;
+
+use super::limits::Numbers;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,6 +28,8 @@ pub(super) struct Options {
     max_abandoned: u32,
     cancel_grace: Millis,
     retention: Kept,
+    #[serde(flatten)]
+    limits: Numbers,
     #[serde(default)]
     pub metrics: bool,
     /// Records of the log are wanted.
@@ -44,6 +48,8 @@ enum Durable {
 struct Queue {
     name: Name,
     concurrency: Option<u32>,
+    #[serde(flatten)]
+    limits: Numbers,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +84,19 @@ impl Options {
         }
     }
 
+    /// The limits of the executor and of its queues.
+    pub fn limit(&self, core: &mut Core) {
+        if self.persistence.starts_with("redis") {
+            core.share_rates();
+        }
+        if !self.limits.is_empty() {
+            core.limit(Place::Executor, self.limits.limits());
+        }
+        for queue in self.queues.iter().flatten().filter(|queue| !queue.limits.is_empty()) {
+            core.limit(Place::Queue(&queue.name), queue.limits.limits());
+        }
+    }
+
     pub fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
         let durability = match self.durability {
             Durable::Strict => Durability::Strict,
@@ -108,6 +127,10 @@ pub(super) struct Definition {
     per_node: Option<u32>,
     total: Option<u32>,
     per_group: Option<u32>,
+    #[serde(flatten)]
+    limits: Numbers,
+    #[serde(default)]
+    asks: bool,
 }
 
 impl Definition {
@@ -118,6 +141,8 @@ impl Definition {
             total: self.total,
             per_group: self.per_group,
             rate: None,
+            limits: self.limits.limits(),
+            asks: self.asks,
             queue: self.queue.clone(),
             handled: self.handled,
         }

@@ -7,7 +7,7 @@ use napi::Result;
 use serde::Deserialize;
 
 use crate::engine::metrics::Cost;
-use crate::engine::{Engine, Host};
+use crate::engine::{Engine, Hold, Host};
 use crate::error::TaskError;
 use crate::store::{Amend, Amended, Counts, Filter, Found, Node, Query, Target};
 use crate::task::{Name, Record, State, TaskId, Text, View};
@@ -298,10 +298,14 @@ pub(super) fn write_record(
         quote(text, group);
     }
     let _ = write!(text, ",\"metadata\":{}", spec.metadata.as_deref().unwrap_or("{}"));
-    if let Some(reason) = held_by(record, view, engine) {
-        let _ = write!(text, ",\"waitingFor\":{{\"reason\":\"{reason}\"");
-        if reason == "time" {
-            let _ = write!(text, ",\"until\":{}", status.run_at);
+    if let Some(hold) = held_by(record, view, now, engine) {
+        let _ = write!(text, ",\"waitingFor\":{{\"reason\":\"{}\"", hold.reason);
+        if let Some(name) = hold.name {
+            text.push_str(",\"name\":");
+            quote(text, &name);
+        }
+        if let Some(time) = hold.opens_in {
+            let _ = write!(text, ",\"until\":{}", now.saturating_add(time));
         }
         text.push('}');
     }
@@ -309,14 +313,22 @@ pub(super) fn write_record(
 }
 
 /// What holds a task that has not started.
-fn held_by(record: &Record, view: View, engine: &Engine) -> Option<&'static str> {
-    let core = engine.core();
+fn held_by(record: &Record, view: View, now: Millis, engine: &Engine) -> Option<Hold> {
+    let Record { spec, status } = record;
+    let plain = |reason| Hold { reason, name: None, opens_in: None };
+    let mut core = engine.core();
     match view {
-        View::Scheduled => Some("time"),
-        View::Blocked => Some("blocker"),
-        View::Waiting if core.is_paused(&record.spec.queue) => Some("pause"),
-        View::Waiting if !core.can_run(&record.spec.name) => Some("no-handler"),
-        View::Waiting => Some("concurrency"),
+        View::Scheduled => Some(Hold { opens_in: Some(status.run_at.saturating_sub(now)), ..plain("time") }),
+        View::Blocked => Some(plain("blocker")),
+        View::Waiting if core.is_paused(&spec.queue) => {
+            Some(Hold { name: Some(spec.queue.as_ref().into()), ..plain("pause") })
+        }
+        View::Waiting if !core.can_run(&spec.name) => {
+            Some(Hold { name: Some(spec.name.as_ref().into()), ..plain("no-handler") })
+        }
+        View::Waiting => {
+            Some(core.holds(&spec.name, &spec.queue, engine.now()).unwrap_or(plain("concurrency")))
+        }
         _ => None,
     }
 }

@@ -34,6 +34,7 @@ impl Session {
             .map_err(|error| refused(&error))?;
         let store = options.store().map_err(|error| refused(&error.into()))?;
         let engine = Engine::new(config, store, options.retention(), wake.clone());
+        options.limit(&mut engine.core());
         if options.metrics {
             engine.enable_metrics();
         }
@@ -74,6 +75,32 @@ impl Session {
         }
         self.engine.nudge();
         Ok(at)
+    }
+
+    /// What the next outcome in this slot says to circuit breakers.
+    pub fn judged(&self, slot: u32, verdict: u32) -> Result<()> {
+        let verdict = super::limits::verdict(verdict)?;
+        self.engine.core().judged(slot, verdict);
+        Ok(())
+    }
+
+    /// The handler in this slot has said when to come back.
+    pub fn heed(&self, slot: u32, delay: f64) {
+        self.engine.core().heed(slot, delay as u64, self.engine.now());
+    }
+
+    /// Why the closure in this slot was refused: an error as JSON.
+    pub fn refusal(&self, slot: u32) -> String {
+        let refusal = self.engine.core().refusal(slot);
+        let retry_after = refusal.as_ref().and_then(|hold| hold.opens_in);
+        let error = refusal.map_or(crate::error::TaskError::Closed, Into::into);
+        let mut text = String::new();
+        super::mail::write_error(&mut text, &error);
+        if let Some(time) = retry_after {
+            text.pop();
+            text.push_str(&format!(",\"retryAfter\":{time}}}"));
+        }
+        text
     }
 
     /// Makes a retry policy for local tasks known; gives its number.
@@ -123,9 +150,18 @@ impl Session {
 
     /// How stored runs ended: pairs of slot and run, and for each a line of a letter and what belongs to it.
     pub fn report(&self, ended: &[u32], text: &str) -> Result<()> {
-        let outcomes = text.split('\n').map(|line| self.outcome_of(line)).collect::<Result<Vec<_>>>()?;
-        let ends = ended.chunks_exact(2).zip(outcomes);
-        self.engine.runs_ended(ends.map(|(run, outcome)| (run[0], run[1], outcome)));
+        let mut ends = Vec::with_capacity(ended.len() / 2);
+        for (run, line) in ended.chunks_exact(2).zip(text.split('\n')) {
+            match line.strip_prefix('t') {
+                Some(failure) => {
+                    let failure: Thrown = serde_json::from_str(failure).map_err(malformed)?;
+                    let now = self.engine.now();
+                    self.engine.core().judge_timeout(run[0], run[1], failure.into(), now);
+                }
+                None => ends.push((run[0], run[1], self.outcome_of(line)?)),
+            }
+        }
+        self.engine.runs_ended(ends);
         Ok(())
     }
 
@@ -194,7 +230,7 @@ impl Drop for Session {
 const WITHDRAWN: u32 = 1 << 31;
 
 impl Session {
-    /// A letter and what belongs to it: o(utput), w(ith spawned tasks), e(rror), s(nooze).
+    /// A letter and what belongs to it: o(utput), w(ith spawned tasks), e(rror), s(nooze); t(imeout) is for `report`.
     fn outcome_of(&self, line: &str) -> Result<Outcome> {
         let (kind, rest) = line.split_at_checked(1).ok_or_else(|| malformed("an end without a kind"))?;
         Ok(match kind {
@@ -236,11 +272,14 @@ struct Thrown {
     fatal: bool,
     #[serde(default)]
     retry_after: Option<u64>,
+    #[serde(default)]
+    blames: Option<bool>,
 }
 
 impl From<Thrown> for Failure {
     fn from(thrown: Thrown) -> Self {
-        let Thrown { name, message, code, stack, fatal, retry_after } = thrown;
-        Self { name, message, code, stack, fatal, retry_after, original: None }
+        let Thrown { name, message, code, stack, fatal, retry_after, blames } = thrown;
+        let stack = stack.filter(|stack| !stack.is_empty());
+        Self { name, message, code, stack, fatal, retry_after, blames, original: None }
     }
 }

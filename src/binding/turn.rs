@@ -154,6 +154,8 @@ fn encode(word: Word) -> u32 {
         Word::Abandon(slot) => (7, slot),
         Word::AbortAll => (8, 0),
         Word::End => (9, 0),
+        // 10 is MAIL.
+        Word::Refuse(slot) => (11, slot),
     };
     kind << 28 | slot
 }

@@ -28,13 +28,13 @@ impl Dispatcher {
     /// The two gates that all tasks pass, by name.
     pub fn own_gates(&self, now: Millis) -> [(&'static str, Reading); 2] {
         let read = |gate| Self::read(gate, self.lanes.iter(), now);
-        [("executor", read(&self.total)), ("pause", read(&self.pause))]
+        [("executor", read(&self.total)), ("pause", read(&Gate::Pause { paused: self.paused }))]
     }
 
     /// An added gate.
     pub fn reading(&self, gate: GateId, now: Millis) -> Reading {
         let lanes = self.lanes.iter().filter(|lane| lane.gates.contains(&gate));
-        Self::read(&self.gates[gate as usize], lanes, now)
+        Self::read(self.gate(gate), lanes, now)
     }
 
     fn read<'a>(gate: &Gate, lanes: impl Iterator<Item = &'a Lane>, now: Millis) -> Reading {
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn gates_say_what_stands_before_them() {
         let mut dispatcher = Dispatcher::new(2);
-        let gate = dispatcher.add_gate(Gate::concurrency(1));
+        let gate = dispatcher.add_gate(Gate::concurrency(1), None);
         let lane = dispatcher.lane(&[gate]);
         for slot in 0..3 {
             dispatcher.ready(lane, 0, Entry { slot, run: 0 });
@@ -59,7 +59,7 @@ mod tests {
         dispatcher.ready(OPEN_LANE, 0, Entry { slot: 3, run: 0 });
         let open = Reading { kind: "concurrency", is_open: true, waiting: 3 };
         assert_eq!(dispatcher.reading(gate, 0), open);
-        let _ = dispatcher.poll(0, |_| true, |_| ());
+        let _ = dispatcher.poll(0, |_| true, |_, _| false, |_| ());
         assert_eq!(dispatcher.reading(gate, 0), Reading { is_open: false, waiting: 2, ..open });
         let [(_, executor), (_, pause)] = dispatcher.own_gates(0);
         assert_eq!((executor.is_open, executor.waiting, dispatcher.running()), (false, 2, 2));

@@ -44,6 +44,14 @@ impl ReadyQueue {
         }
     }
 
+    /// Takes out those that `is_gone` says are; gives their number.
+    pub fn drop_those(&mut self, mut is_gone: impl FnMut(Entry) -> bool) -> usize {
+        let before = self.len();
+        self.fifo.retain(|(_, entry)| !is_gone(*entry));
+        self.heap.retain(|Reverse((_, entry))| !is_gone(*entry));
+        before - self.len()
+    }
+
     /// Entries, withdrawn ones included.
     pub fn len(&self) -> usize {
         self.fifo.len() + self.heap.len()

@@ -6,9 +6,13 @@ fn entry(slot: u32) -> Entry {
 
 fn poll(dispatcher: &mut Dispatcher) -> Vec<u32> {
     let mut started = Vec::new();
-    let poll = dispatcher.poll(0, |_| true, |entry| started.push(entry.slot));
+    let poll = dispatcher.poll(0, |_| true, |_, _| false, |entry| started.push(entry.slot));
     assert_eq!(poll.started, started.len());
     started
+}
+
+fn end(dispatcher: &mut Dispatcher, lane: LaneId) {
+    dispatcher.ended(lane, 0, Exit::Unbegun, 0);
 }
 
 #[test]
@@ -28,14 +32,14 @@ fn never_more_than_the_total() {
     }
     assert_eq!(poll(&mut dispatcher), [0, 1]);
     assert_eq!(poll(&mut dispatcher), [0; 0]);
-    dispatcher.ended(OPEN_LANE);
+    end(&mut dispatcher, OPEN_LANE);
     assert_eq!(poll(&mut dispatcher), [2]);
 }
 
 #[test]
 fn a_closed_lane_delays_no_other_and_stays_in_order() {
     let mut dispatcher = Dispatcher::new(10);
-    let gate = dispatcher.add_gate(Gate::concurrency(1));
+    let gate = dispatcher.add_gate(Gate::concurrency(1), None);
     let narrow = dispatcher.lane(&[gate]);
     assert_eq!(dispatcher.lane(&[gate]), narrow);
     for slot in 0..3 {
@@ -45,9 +49,9 @@ fn a_closed_lane_delays_no_other_and_stays_in_order() {
         dispatcher.ready(OPEN_LANE, 0, entry(slot));
     }
     assert_eq!(poll(&mut dispatcher), [0, 10, 11, 12]);
-    dispatcher.ended(narrow);
+    end(&mut dispatcher, narrow);
     assert_eq!(poll(&mut dispatcher), [1]);
-    dispatcher.ended(narrow);
+    end(&mut dispatcher, narrow);
     assert_eq!(poll(&mut dispatcher), [2]);
 }
 
@@ -55,12 +59,12 @@ fn a_closed_lane_delays_no_other_and_stays_in_order() {
 fn lanes_share_a_gate() {
     let mut dispatcher = Dispatcher::new(10);
     let (queue, kind) =
-        (dispatcher.add_gate(Gate::concurrency(1)), dispatcher.add_gate(Gate::concurrency(5)));
+        (dispatcher.add_gate(Gate::concurrency(1), None), dispatcher.add_gate(Gate::concurrency(5), None));
     let (one, other) = (dispatcher.lane(&[queue]), dispatcher.lane(&[queue, kind]));
     dispatcher.ready(one, 0, entry(1));
     dispatcher.ready(other, 0, entry(2));
     assert_eq!(poll(&mut dispatcher), [1]);
-    dispatcher.ended(one);
+    end(&mut dispatcher, one);
     assert_eq!(poll(&mut dispatcher), [2]);
 }
 
@@ -71,7 +75,7 @@ fn a_withdrawn_task_takes_no_slot() {
         dispatcher.ready(OPEN_LANE, 0, entry(slot));
     }
     let mut started = Vec::new();
-    let poll = dispatcher.poll(0, |entry| entry.slot == 2, |entry| started.push(entry.slot));
+    let poll = dispatcher.poll(0, |entry| entry.slot == 2, |_, _| false, |entry| started.push(entry.slot));
     assert_eq!((poll.started, started), (1, vec![2]));
     assert_eq!(dispatcher.waiting(), 0);
 }
@@ -94,8 +98,8 @@ fn a_released_task_keeps_its_place() {
     assert_eq!(poll(&mut dispatcher), [1]);
     dispatcher.ready(OPEN_LANE, 0, entry(3));
     dispatcher.ready_again(OPEN_LANE, 0, first, entry(1));
-    dispatcher.ended(OPEN_LANE);
+    end(&mut dispatcher, OPEN_LANE);
     assert_eq!(poll(&mut dispatcher), [1]);
-    dispatcher.ended(OPEN_LANE);
+    end(&mut dispatcher, OPEN_LANE);
     assert_eq!(poll(&mut dispatcher), [2]);
 }

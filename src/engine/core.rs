@@ -11,16 +11,20 @@
 //! such; a slot of the dispatcher is given back exactly once per start; a claim is settled exactly once.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use slab::Slab;
 
-use crate::dispatch::{Dispatcher, Entry, GateId, LaneId, OPEN_LANE};
-use crate::policy::{Gate, RetryPolicy};
-use crate::store::{LaneClaim, NodeId, Rate};
+use crate::dispatch::{Dispatcher, Entry, GateId, LaneId};
+use crate::policy::{Bell, Gate, RetryPolicy};
+use crate::store::NodeId;
 use crate::task::{Name, Rules};
 use crate::time::Millis;
 
 use super::event::Events;
+use super::gates::refuses;
+use super::kinds::{Hold, Kind, Limits};
 use super::local::{LocalRun, Submission};
 use super::metrics::Tally;
 use super::stall::Loop;
@@ -72,56 +76,6 @@ impl Default for Config {
     }
 }
 
-/// A kind of task that this node can run.
-#[derive(Clone, Debug)]
-pub struct Kind {
-    /// Its name.
-    pub name: Name,
-    /// Running at once on this node.
-    pub per_node: Option<u32>,
-    /// Running at once on all nodes.
-    pub total: Option<u32>,
-    /// Running at once on all nodes, for each group.
-    pub per_group: Option<u32>,
-    /// Starts over time, on all nodes.
-    pub rate: Option<Rate>,
-    /// The queue of its tasks that are never stored.
-    pub queue: Name,
-    /// There is a handler for it here; without, its tasks are pushed but not claimed.
-    pub handled: bool,
-}
-
-impl Kind {
-    /// A kind without limits.
-    pub fn new(name: impl Into<Name>) -> Self {
-        Self {
-            name: name.into(),
-            per_node: None,
-            total: None,
-            per_group: None,
-            rate: None,
-            queue: crate::task::default_queue(),
-            handled: true,
-        }
-    }
-
-    /// Has a limit that only the store can keep: not to be claimed ahead.
-    pub(super) fn is_shared(&self) -> bool {
-        self.total.is_some() || self.per_group.is_some() || self.rate.is_some()
-    }
-
-    pub(super) fn claim(&self, queue: Option<Name>, max: u32) -> LaneClaim {
-        LaneClaim {
-            name: self.name.clone(),
-            queue,
-            max,
-            total: self.total,
-            per_group: self.per_group,
-            rate: self.rate.clone(),
-        }
-    }
-}
-
 /// Number of a registered kind.
 pub type KindId = u32;
 /// Number of a registered retry policy.
@@ -160,6 +114,8 @@ pub enum Word {
     Cancel(u32),
     /// It was asked to stop and has not ended in time: its slot is given to others.
     Abandon(u32),
+    /// It would have to wait at a gate that lets nobody wait: `refusal` says which.
+    Refuse(u32),
     /// It did not end before the executor closed.
     Closed(u32),
     /// Abort every running attempt.
@@ -175,6 +131,15 @@ pub enum Stop {
     Cancelled(std::sync::Arc<str>),
     /// Its attempt has taken too long and is settled.
     Timeout(Millis),
+    /// Its attempt has taken too long, and the host says whether another one follows: `judge_timeout`.
+    Asks {
+        /// How long an attempt may take.
+        limit: Millis,
+        /// The kind, whose retry policy is to be asked.
+        kind: KindId,
+        /// The attempt.
+        attempt: u32,
+    },
     /// Its claim belongs to somebody else now.
     Lost,
     /// Its claim may belong to somebody else, since this node has not been heard of for so long. What it returns
@@ -208,7 +173,19 @@ pub struct Core {
     pub(super) claimable: Vec<KindId>,
     pub(super) kind_gates: Vec<Option<GateId>>,
     pub(super) queue_gates: HashMap<Name, GateId>,
-    lanes: HashMap<(KindId, Name), LaneId>,
+    /// Of kinds (or none) in queues, of stored tasks or of closures.
+    pub(super) lanes: HashMap<(Option<KindId>, Name, bool), LaneId>,
+    /// Some limit holds for something.
+    pub(super) is_limited: bool,
+    pub(super) limits: Limits,
+    pub(super) queue_limits: HashMap<Name, Limits>,
+    pub(super) shared_gates: Vec<GateId>,
+    pub(super) rates_are_shared: bool,
+    /// Why closures were refused, until their host asks.
+    pub(super) refusals: HashMap<u32, Hold>,
+    /// Rung where something that several engines share has changed.
+    pub(super) bell: Bell,
+    pub(super) rung: Arc<AtomicBool>,
     pub(super) policies: Slab<RetryPolicy>,
     pub(super) local: Vec<LocalRun>,
     pub(super) local_live: u32,
@@ -232,12 +209,22 @@ impl Core {
     pub fn new(config: Config) -> Self {
         let mut dispatcher = Dispatcher::new(config.concurrency);
         let limits = config.queues.iter().flatten();
-        let queue_gates = limits
+        let queue_gates: HashMap<Name, GateId> = limits
             .filter_map(|(queue, limit)| {
-                Some((queue.clone(), dispatcher.add_gate(Gate::concurrency((*limit)?))))
+                Some((queue.clone(), dispatcher.add_gate(Gate::concurrency((*limit)?), None)))
             })
             .collect();
+        let rung = Arc::new(AtomicBool::new(false));
+        let ring = rung.clone();
         Self {
+            is_limited: !queue_gates.is_empty(),
+            limits: Limits::default(),
+            queue_limits: HashMap::new(),
+            shared_gates: Vec::new(),
+            rates_are_shared: false,
+            refusals: HashMap::new(),
+            bell: Arc::new(move || ring.store(true, Ordering::SeqCst)),
+            rung,
             dispatcher,
             kinds: Vec::new(),
             kind_of: HashMap::new(),
@@ -263,26 +250,6 @@ impl Core {
         }
     }
 
-    /// Adds a kind that this node can run, or changes it.
-    pub fn add_kind(&mut self, kind: Kind) -> KindId {
-        let gate = kind.per_node.map(|limit| self.dispatcher.add_gate(Gate::concurrency(limit)));
-        self.stored.look();
-        if let Some(&id) = self.kind_of.get(&kind.name) {
-            self.claimable.retain(|other| *other != id);
-            self.claimable.extend(kind.handled.then_some(id));
-            self.lanes.retain(|(of, _), _| *of != id);
-            self.kind_gates[id as usize] = gate;
-            self.kinds[id as usize] = kind;
-            return id;
-        }
-        let id = KindId::try_from(self.kinds.len()).expect("the caller bounds the number of kinds");
-        self.kind_of.insert(kind.name.clone(), id);
-        self.claimable.extend(kind.handled.then_some(id));
-        self.kinds.push(kind);
-        self.kind_gates.push(gate);
-        id
-    }
-
     /// Adds a retry policy for local runs.
     pub fn add_policy(&mut self, policy: RetryPolicy) -> PolicyId {
         self.policies.insert(policy) as PolicyId
@@ -300,29 +267,9 @@ impl Core {
             && task.kind.is_none_or(|kind| (kind as usize) < self.kinds.len())
     }
 
-    /// There is a handler for this kind here.
-    pub fn can_run(&self, name: &Name) -> bool {
-        self.kind_of.get(name).is_some_and(|kind| self.kinds[*kind as usize].handled)
-    }
-
     /// Nothing of this queue starts here.
     pub fn is_paused(&self, queue: &Name) -> bool {
         self.dispatcher.is_paused() || self.paused_queues.contains(queue)
-    }
-
-    /// The lane of a kind in a queue.
-    pub(super) fn lane(&mut self, kind: KindId, queue: &Name) -> LaneId {
-        if self.queue_gates.is_empty() && self.kind_gates[kind as usize].is_none() {
-            return OPEN_LANE;
-        }
-        if let Some(&lane) = self.lanes.get(&(kind, queue.clone())) {
-            return lane;
-        }
-        let gates = [self.queue_gates.get(queue).copied(), self.kind_gates[kind as usize]];
-        let gates: Vec<GateId> = gates.into_iter().flatten().collect();
-        let lane = if gates.is_empty() { OPEN_LANE } else { self.dispatcher.lane(&gates) };
-        self.lanes.insert((kind, queue.clone()), lane);
-        lane
     }
 
     /// Stops or resumes starting, of local and of stored tasks.
@@ -355,13 +302,20 @@ impl Core {
         if self.closing != Closing::No || self.abandoned > self.config.max_abandoned {
             return;
         }
+        self.look_at_gates(now);
         let mut started = std::mem::take(&mut self.stored.scratch);
+        let (mut refused, is_limited) = (Vec::new(), self.is_limited);
         let (local, stored) = (&self.local, &self.stored);
         let is_current = |entry: Entry| match entry.slot & STORED {
             0 => local[entry.slot as usize].is_ready(entry.run),
             _ => stored.is_ready(entry),
         };
-        let _ = self.dispatcher.poll(now, is_current, |entry| started.push(entry.slot));
+        let refuse = |entry: Entry, gate: &Gate| {
+            let goes = is_limited && refuses(entry, gate) && is_current(entry);
+            refused.extend(goes.then(|| (entry.slot, Hold::at(gate, now))));
+            goes
+        };
+        let _ = self.dispatcher.poll(now, is_current, refuse, |entry| started.push(entry.slot));
         for slot in started.drain(..) {
             match slot & STORED {
                 0 => self.start_local(slot, now),
@@ -369,6 +323,7 @@ impl Core {
             }
         }
         self.stored.scratch = started;
+        self.refuse_all(refused, now);
     }
 
     /// Fires what is due, looks after the host, moves a close along, and starts what may start.
@@ -396,8 +351,9 @@ impl Core {
             _ => None,
         };
         let host = self.host_deadline();
-        let loop_at = self.loop_deadline();
-        [self.timers.next_at(), close, host, loop_at, self.fence_deadline()].into_iter().flatten().min()
+        let gates = self.dispatcher.reopens_at().filter(|_| self.closing == Closing::No);
+        let (loop_at, fence) = (self.loop_deadline(), self.fence_deadline());
+        [self.timers.next_at(), close, host, loop_at, fence, gates].into_iter().flatten().min()
     }
 
     /// Handlers that have outlived their attempt.
@@ -438,7 +394,7 @@ impl Core {
     }
 
     fn armed_timers(&self) -> bool {
-        self.local_live > 0 && !self.timers.is_idle()
+        self.local_live > 0 && (!self.timers.is_idle() || self.dispatcher.reopens_at().is_some())
     }
 
     /// Begins to close: what waits locally is refused, what runs gets `grace`.
@@ -474,7 +430,7 @@ impl Core {
             self.closing = Closing::Done;
             self.outbox.words.push_back(Word::End);
         } else if now >= end_at {
-            self.give_up_local();
+            self.give_up_local(now);
             self.release_all();
             self.closing = Closing::Done;
             self.outbox.words.push_back(Word::End);

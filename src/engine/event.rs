@@ -97,6 +97,9 @@ pub struct Events {
     trouble: Option<StoreError>,
     troubled_at: Option<Millis>,
     warning: Option<Arc<str>>,
+    /// Circuit breakers as they were told last, and those that were told of and have not been heard.
+    gates: Vec<(Arc<str>, &'static str)>,
+    changed: Vec<(Arc<str>, &'static str)>,
     jumped: Option<i64>,
     stall: Option<Stall>,
 }
@@ -135,7 +138,7 @@ impl Events {
 
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
-        let told = self.trouble.is_none() && self.warning.is_none();
+        let told = self.trouble.is_none() && self.warning.is_none() && self.changed.is_empty();
         told && self.waiting.is_empty() && self.jumped.is_none() && self.stall.is_none()
     }
 
@@ -152,6 +155,22 @@ impl Events {
     /// The newest trouble with the store that nobody has been told of.
     pub fn take_trouble(&mut self) -> Option<StoreError> {
         self.trouble.take()
+    }
+
+    /// The circuit breakers are in these states now: changes are told if somebody listens.
+    pub(super) fn gates_are(&mut self, states: Vec<(Arc<str>, &'static str)>) {
+        for (at, (name, state)) in states.iter().enumerate() {
+            let before = self.gates.get(at).map_or("closed", |(_, state)| *state);
+            if before != *state && self.listening && self.changed.len() < KEPT {
+                self.changed.push((name.clone(), *state));
+            }
+        }
+        self.gates = states;
+    }
+
+    /// Changes of circuit breakers, oldest first.
+    pub fn take_gates(&mut self) -> Vec<(Arc<str>, &'static str)> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Something that people should know.

@@ -57,6 +57,12 @@ impl Core {
         self.stored.next_at.filter(|_| self.stored.started && self.closing == Closing::No)
     }
 
+    /// When to ask the store again: it has something new then, or a gate is open again.
+    pub(super) fn ask_at(&self) -> Option<Millis> {
+        let gated = self.stored.gated_until.filter(|_| self.stored.started && self.closing == Closing::No);
+        [self.store_due_at(), gated].into_iter().flatten().min()
+    }
+
     /// What to ask of the store now, or `None` while there is nothing to ask. The same step again until
     /// `answered` has heard an answer to it.
     pub fn step(&mut self, now: Millis) -> Option<Arc<Advance>> {
@@ -68,6 +74,9 @@ impl Core {
         }
         if self.stored.next_at.is_some_and(|at| at <= now) {
             self.stored.next_at = None;
+            self.stored.dry = false;
+        }
+        if self.stored.gated_until.is_some_and(|at| at <= now) {
             self.stored.dry = false;
         }
         // While every slot is taken nothing is asked, and what was suggested still stands.
@@ -108,6 +117,7 @@ impl Core {
     pub(super) fn heard(&mut self, turn: Arc<Turn>, now: Millis) -> Vec<End> {
         let Some((step, ends)) = self.stored.in_flight.take() else { return Vec::new() };
         let asked = step.claims.max as usize;
+        self.stored.ahead = turn.now.saturating_sub(now);
         self.stored.dry = turn.claimed.len() < asked && !turn.more;
         self.stored.next_at = turn.next_at.map(|at| now.saturating_add(at.saturating_sub(turn.now)));
         self.stored.arrived = Some((turn, 0));

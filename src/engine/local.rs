@@ -3,9 +3,10 @@
 //! The host allots slots and frees them; it may reuse one as soon as it has been told, or has itself
 //! reported, the end of the task in it. Payloads, results and errors never come here.
 
-use crate::dispatch::{Dispatcher, Entry, LaneId, OPEN_LANE};
-use crate::policy::RetryPolicy;
-use crate::task::{Cause, Failure, Outcome, Standing, TaskId, default_queue, settle};
+use crate::dispatch::{Entry, LaneId, OPEN_LANE};
+use crate::policy::breaker::Verdict;
+use crate::policy::{Exit, RetryPolicy};
+use crate::task::{Cause, Failure, Outcome, Standing, TaskId, settle};
 use crate::time::Millis;
 
 use super::core::{Closing, Core, KindId, PolicyId, STORED, Word};
@@ -111,13 +112,35 @@ impl Core {
         }
     }
 
+    /// A slot is free, and stored tasks of the same kind may have waited for it.
+    fn leave(&mut self, slot: u32, lane: LaneId, exit: Exit, now: Millis) {
+        self.dispatcher.ended(lane, slot, exit, now);
+        if lane != OPEN_LANE {
+            self.stored.look();
+        }
+    }
+
+    /// It waits for its turn at a gate that lets it not wait.
+    pub(super) fn refuse_local(&mut self, slot: u32) {
+        self.end_local(slot, Some(Word::Refuse(slot)));
+    }
+
+    pub(super) fn lane_of_local(&self, slot: u32) -> Option<LaneId> {
+        self.local.get(slot as usize).map(|run| run.lane)
+    }
+
+    /// What the outcome of this slot that comes next says to circuit breakers.
+    pub fn judged(&mut self, slot: u32, verdict: Verdict) {
+        self.dispatcher.judged(slot, verdict);
+    }
+
     /// A new local task is ready.
     pub fn submit(&mut self, task: Submission) {
         let at = task.slot as usize;
         if at >= self.local.len() {
             self.local.resize(at + 1, LocalRun::default());
         }
-        let lane = task.kind.map_or(OPEN_LANE, |kind| self.lane(kind, &default_queue()));
+        let lane = self.local_lane(task.kind);
         let series = task.kind.map_or(0, |kind| self.series_of_kind(kind));
         let known = &self.local[at];
         self.local[at] = LocalRun {
@@ -170,6 +193,9 @@ impl Core {
         }
         run.phase = Phase::Begun;
         self.host_loop.local_began(run.series, now);
+        if run.lane != OPEN_LANE {
+            self.dispatcher.begun(slot, now);
+        }
         if let Some(timeout) = run.timeout {
             // One more: `now` was cut down to whole milliseconds, and no timeout may come early.
             run.ends_at = now.saturating_add(timeout).saturating_add(1);
@@ -222,7 +248,12 @@ impl Core {
         if run.phase != Phase::Asking {
             self.disarm_local(slot);
             self.tally.local_ended(slot, series, now);
-            leave(&mut self.dispatcher, &mut self.stored, lane);
+            let verdict = match done {
+                Done::Ok => Verdict::Succeeded,
+                Done::Error { .. } | Done::Failed if !stopping => Verdict::Failed,
+                _ => Verdict::Unknown,
+            };
+            self.leave(slot, lane, Exit::Ended(verdict), now);
         }
         match done {
             Done::Error { retry_after } if !stopping => {
@@ -256,7 +287,8 @@ impl Core {
         match run.phase {
             Phase::Ready | Phase::Backoff => self.end_local(slot, Some(Word::Cancel(slot))),
             Phase::Handed => {
-                leave(&mut self.dispatcher, &mut self.stored, run.lane);
+                let lane = run.lane;
+                self.leave(slot, lane, Exit::Unbegun, now);
                 self.end_local(slot, Some(Word::Cancel(slot)));
             }
             Phase::Begun => {
@@ -283,7 +315,7 @@ impl Core {
         }
         run.armed = false;
         let (lane, series, asks) = (run.lane, run.series, run.asks);
-        leave(&mut self.dispatcher, &mut self.stored, lane);
+        self.leave(slot, lane, Exit::Ended(Verdict::Failed), now);
         self.abandoned += 1;
         self.tally.local_ended(slot, series, now);
         self.tally.count(series, Count::Abandoned, now);
@@ -309,9 +341,10 @@ impl Core {
         let run = &mut self.local[slot as usize];
         if run.stamp == stamp && run.phase == Phase::Stopping {
             run.armed = false;
+            let lane = run.lane;
             self.abandoned += 1;
-            let (lane, series) = (run.lane, run.series);
-            leave(&mut self.dispatcher, &mut self.stored, lane);
+            let series = run.series;
+            self.leave(slot, lane, Exit::Ended(Verdict::Unknown), now);
             self.tally.local_ended(slot, series, now);
             self.tally.count(series, Count::Abandoned, now);
             self.end_local(slot, Some(Word::Abandon(slot)));
@@ -398,10 +431,11 @@ impl Core {
         }
     }
 
-    pub(super) fn give_up_local(&mut self) {
+    pub(super) fn give_up_local(&mut self, now: Millis) {
         for slot in 0..self.local.len() as u32 {
             if self.local[slot as usize].is_running() {
-                leave(&mut self.dispatcher, &mut self.stored, self.local[slot as usize].lane);
+                let lane = self.local[slot as usize].lane;
+                self.leave(slot, lane, Exit::Ended(Verdict::Unknown), now);
                 self.end_local(slot, Some(Word::Closed(slot)));
             }
         }
@@ -419,14 +453,6 @@ impl Core {
         let (due, timer) = self.timers.due(now, |timer| has_timer(local, stored, timer))?;
         self.tally.fired(due, now);
         Some(timer)
-    }
-}
-
-// A slot is free, and stored tasks of the same kind may have waited for it.
-fn leave(dispatcher: &mut Dispatcher, stored: &mut Stored, lane: LaneId) {
-    dispatcher.ended(lane);
-    if lane != OPEN_LANE {
-        stored.look();
     }
 }
 

@@ -1,8 +1,9 @@
 //! The engine: drives the dispatcher, runs handlers through a host, talks to the store.
 //!
-//! `core` is everything that decides, without I/O (`local` and `stored` are its two kinds of run, `pace` says
-//! how much to claim, `timers` and `event` serve them); `rooms` do the I/O, `shared` is what they share; `engine` is the handle.
+//! `core` is everything that decides, without I/O (`local` and `stored` are its two kinds of run, `kinds`
+//! and `gates` what holds for them, `pace` says how much to claim, `timers` and `event` serve them); `rooms` do the I/O, `shared` is what they share; `engine` is the handle.
 
+mod circuits;
 mod core;
 mod count;
 mod doctor;
@@ -12,6 +13,8 @@ mod event;
 mod exchange;
 mod fence;
 mod flows;
+mod gates;
+mod kinds;
 mod local;
 pub mod metrics;
 mod notes;
@@ -26,14 +29,17 @@ mod telling;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod verdicts;
 mod watch;
 
 use std::sync::LazyLock;
 
-pub use self::core::{Closing, Config, Core, Kind, KindId, MAX_SLOTS, Outbox, PolicyId, STORED, Stop, Word};
+pub use self::core::{Closing, Config, Core, KindId, MAX_SLOTS, Outbox, PolicyId, STORED, Stop, Word};
 pub use doctor::Examination;
 pub use engine::{Engine, Host, PushBatch, PushReply, PushResult};
 pub use event::{Event, Events, What};
+pub(crate) use gates::verdict_of;
+pub use kinds::{Hold, Kind, Limits, Place};
 pub use local::{Done, Submission};
 pub use notes::Level;
 pub use stall::{Culprit, Stall};

@@ -3,6 +3,7 @@
 //! A kind that has a limit of the store (total, per group, rate) is claimed for free slots only, since what
 //! is claimed ahead here could run elsewhere.
 
+use crate::dispatch::OPEN_LANE;
 use crate::store::{Claims, LaneClaim};
 use crate::task::Name;
 use crate::time::Millis;
@@ -13,7 +14,7 @@ use super::stored::Phase;
 /// Most tasks that are claimed ahead.
 const MAX_AHEAD: u32 = 2000;
 /// Work for so long is claimed ahead.
-const WINDOW: Millis = 100;
+pub(super) const WINDOW: Millis = 100;
 
 /// Ends in the current window and in the one before.
 #[derive(Debug, Default)]
@@ -62,6 +63,7 @@ impl Core {
         if max == 0 || (ready > 0 && max < window / 2) {
             return none;
         }
+        self.stored.gated_until = None;
         let mut lanes = Vec::new();
         for kind in self.claimable.clone() {
             match self.config.queues.clone() {
@@ -88,13 +90,21 @@ impl Core {
             return None;
         }
         let lane = self.lane(kind, &queue.clone().unwrap_or_else(crate::task::default_queue));
-        let room = self.dispatcher.room_in(lane, now).slots;
-        let shared = self.kinds[kind as usize].is_shared();
-        let limited = shared || room != u32::MAX;
+        let by_store = self.is_kept_by_store(kind, queue.as_ref());
+        let room = self.dispatcher.room_in(lane, now);
+        let limited = by_store || lane != OPEN_LANE;
         let ready = if limited { self.ready_of(kind) } else { 0 };
-        let ahead = if shared { free.min(room) } else { room.saturating_mul(2) };
+        let ahead = match by_store {
+            true => free.min(room.slots),
+            false if room.slots == 0 => self.at_hand(lane, now),
+            false => self.dispatcher.ahead_in(lane, now, WINDOW),
+        };
+        if by_store && room.slots == 0 {
+            let gated = [self.stored.gated_until, room.reopens_at];
+            self.stored.gated_until = gated.into_iter().flatten().min();
+        }
         let max = max.min(ahead.saturating_sub(ready));
-        (max > 0).then(|| self.kinds[kind as usize].claim(queue, max))
+        (max > 0).then(|| self.claim_of(kind, queue, max))
     }
 
     fn ready_of(&self, kind: KindId) -> u32 {
@@ -112,7 +122,8 @@ impl Core {
             self.release_unbegun();
         }
         if silent >= self.config.stall_limit {
-            for slot in self.slots(|run| matches!(run.phase, Phase::Begun | Phase::Stopping)) {
+            for slot in self.slots(|run| matches!(run.phase, Phase::Begun | Phase::Stopping | Phase::Asking))
+            {
                 self.lose(slot, now);
             }
         }

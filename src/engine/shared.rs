@@ -40,13 +40,15 @@ pub(super) struct Shared {
     /// The advancer waits for the store, and a nudge is for the ticker.
     pub absent: AtomicBool,
     /// For the ticker: a deadline lies before the one that it sleeps for.
-    pub clock: Notify,
+    pub clock: Arc<Notify>,
     /// When the ticker will wake by itself; later than any deadline set since is too late.
     pub planned: AtomicU64,
     /// For the beat.
     pub beat: Notify,
     /// For the asker: somebody wants to know something.
     pub asked: Notify,
+    /// For the room of shared circuit breakers: there is one, or one has changed.
+    pub circuits: Arc<Notify>,
     /// For retention: enough has ended.
     pub full: Notify,
     /// For the scheduler: a schedule has changed, or the engine has started.
@@ -79,10 +81,17 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     pub fn new(config: Config, store: Arc<dyn Store>, retention: Retention, host: Arc<dyn Host>) -> Self {
+        let clock = Arc::new(Notify::new());
+        let circuits = Arc::new(Notify::new());
         let span = tracing::error_span!(target: "task::engine", "engine", node = %config.node);
+        let (mut core, bell, other) = (Core::new(config), clock.clone(), circuits.clone());
+        core.set_bell(move || {
+            bell.notify_one();
+            other.notify_one();
+        });
         Self {
             span,
-            core: Mutex::new(Core::new(config)),
+            core: Mutex::new(core),
             watch: Mutex::default(),
             store,
             host,
@@ -93,7 +102,8 @@ impl Shared {
             filled: Notify::new(),
             nudge: Notify::new(),
             absent: AtomicBool::new(false),
-            clock: Notify::new(),
+            clock,
+            circuits,
             planned: AtomicU64::new(0),
             beat: Notify::new(),
             asked: Notify::new(),
@@ -108,7 +118,7 @@ impl Shared {
             told_holds: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             left: Notify::new(),
-            started_at: Instant::now(),
+            started_at: crate::time::origin(),
         }
     }
 

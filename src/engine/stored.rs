@@ -17,6 +17,7 @@ use crate::time::Millis;
 use super::core::{Closing, Core, KindId, STORED, Stop};
 use super::event::{Event, What};
 use super::fence::Heart;
+use super::gates::exit_of;
 use super::metrics::{Count, SeriesId};
 use super::pace::Pace;
 use super::timers::Alarm;
@@ -38,6 +39,10 @@ pub(super) struct Stored {
     pub unseen: bool,
     /// When the store will have more, on the monotonic clock.
     pub next_at: Option<Millis>,
+    /// When a gate opens behind which the store may have something.
+    pub gated_until: Option<Millis>,
+    /// By how much the clock of the store is ahead of the monotonic one.
+    pub ahead: Millis,
     pub host_stalled: bool,
     /// A claim has brought a task of a queue that is paused as far as is known here: the next beat tells, and until
     /// then nothing is claimed, or the same task would come again and again.
@@ -82,6 +87,8 @@ pub(super) enum Phase {
     Begun,
     /// Begun, and asked to stop.
     Stopping,
+    /// Its attempt has timed out and its slot is free: the host is asked what follows.
+    Asking,
 }
 
 /// A run that has ended, and what its store was told.
@@ -167,8 +174,18 @@ impl Core {
         run.phase = Phase::Handed;
         run.started_at = now;
         let (lane, timeout) = (run.lane, run.claimed.spec.timeout);
+        let is_expired =
+            run.claimed.spec.expires_at.is_some_and(|at| at <= now.saturating_add(self.stored.ahead));
         self.stored.leave_ready(lane);
         self.stored.handed += 1;
+        if lane != OPEN_LANE {
+            // Of a lane with limits no more was claimed than it had room for.
+            self.stored.dry = false;
+        }
+        if is_expired {
+            // It has waited here for a gate: its store says what becomes of it.
+            return self.end_stored(slot, &Outcome::Released, now);
+        }
         self.outbox.starts.push_back(slot);
         if let Some(timeout) = timeout {
             self.arm_stored(slot, now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot));
@@ -197,6 +214,7 @@ impl Core {
         let waited = run.waited.map(|waited| waited.saturating_add(now.saturating_sub(run.claimed_at)));
         run.began_at = self.tally.stored_began(run.series, waited, now);
         self.stored.handed -= 1;
+        self.dispatcher.begun(slot, now);
         let run = &self.stored.runs[(slot & !STORED) as usize];
         let (spec, attempt) = (run.claimed.spec.clone(), run.claimed.failures + 1);
         self.host_loop.stored_began(slot, number, run.series, now);
@@ -224,7 +242,8 @@ impl Core {
 
     /// The host reports how a run ended; false if the run was closed before, and its handler abandoned.
     pub fn ended(&mut self, slot: u32, number: u32, outcome: Outcome, now: Millis) -> bool {
-        let Some(run) = self.stored.find(slot, number) else {
+        let run = self.stored.find(slot, number).filter(|run| run.phase != Phase::Asking);
+        let Some(run) = run else {
             self.late_end();
             return false;
         };
@@ -248,9 +267,9 @@ impl Core {
         let run = self.stored.runs.remove((slot & !STORED) as usize);
         if run.phase == Phase::Ready {
             self.stored.leave_ready(run.lane);
-        } else {
+        } else if run.phase != Phase::Asking {
             self.stored.handed -= u32::from(run.phase == Phase::Handed);
-            self.dispatcher.ended(run.lane);
+            self.dispatcher.ended(run.lane, slot, exit_of(run.phase, outcome), now);
         }
         self.tally.stored_ended(run.series, run.began_at, now);
         // Callers read the clock before they take the lock, so a claim may be younger than their `now`.
@@ -292,10 +311,12 @@ impl Core {
         let Some(run) = run else { return };
         run.armed = false;
         let timeout = run.claimed.spec.timeout.unwrap_or_default();
-        match run.phase {
+        let phase = run.phase;
+        match phase {
             Phase::Handed => self.end_stored(slot, &Outcome::Released, now),
+            Phase::Begun if self.asks(slot) => self.ask(slot, timeout, now),
             Phase::Begun => self.abandon(slot, &Outcome::Timeout, Stop::Timeout(timeout), now),
-            Phase::Ready | Phase::Stopping => {}
+            Phase::Ready | Phase::Stopping | Phase::Asking => {}
         }
     }
 
@@ -315,7 +336,9 @@ impl Core {
         let Some(slot) = found.map(|(at, _)| at as u32 | STORED) else { return };
         let run = &mut self.stored.runs[(slot & !STORED) as usize];
         match run.phase {
-            Phase::Ready | Phase::Handed => self.end_stored(slot, &Outcome::Cancelled(reason.clone()), now),
+            Phase::Ready | Phase::Handed | Phase::Asking => {
+                self.end_stored(slot, &Outcome::Cancelled(reason.clone()), now);
+            }
             Phase::Begun => {
                 run.phase = Phase::Stopping;
                 run.stop = Some(reason.clone());
@@ -332,7 +355,7 @@ impl Core {
     pub fn is_stopped_stored(&self, slot: u32, number: u32) -> bool {
         let aborting = matches!(self.closing, Closing::Done | Closing::Draining { abort_at: None, .. });
         let run = self.stored.runs.get((slot & !STORED) as usize).filter(|run| run.number == number);
-        aborting || run.is_none_or(|run| run.phase == Phase::Stopping || run.doubted)
+        aborting || run.is_none_or(|run| matches!(run.phase, Phase::Stopping | Phase::Asking) || run.doubted)
     }
 
     /// A beat is wanted at once: what is known of the pauses is out of date.
@@ -406,6 +429,7 @@ impl Core {
     pub(super) fn lose(&mut self, slot: u32, now: Millis) {
         match self.stored.runs[(slot & !STORED) as usize].phase {
             Phase::Ready | Phase::Handed => self.end_stored(slot, &Outcome::Released, now),
+            Phase::Asking => self.end_stored(slot, &Outcome::Timeout, now),
             Phase::Begun | Phase::Stopping => self.abandon(slot, &Outcome::Lost, Stop::Lost, now),
         }
     }
@@ -419,8 +443,10 @@ impl Core {
 
     pub(super) fn release_all(&mut self) {
         for slot in self.slots(|_| true) {
-            let now = self.stored.runs[(slot & !STORED) as usize].started_at;
-            self.end_stored(slot, &Outcome::Released, now);
+            let run = &self.stored.runs[(slot & !STORED) as usize];
+            let (now, asks) = (run.started_at, run.phase == Phase::Asking);
+            let outcome = if asks { Outcome::Timeout } else { Outcome::Released };
+            self.end_stored(slot, &outcome, now);
         }
     }
 }

@@ -60,6 +60,18 @@ pub struct Permit {
     holder: Arc<str>,
 }
 
+impl Permit {
+    /// The permit that was given in this turn to this holder.
+    pub fn of(turn: u64, holder: &Arc<str>) -> Self {
+        Self { turn, holder: holder.clone() }
+    }
+
+    /// The turn of the breaker in which it was given.
+    pub fn turn(&self) -> u64 {
+        self.turn
+    }
+}
+
 /// The state of a breaker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -69,6 +81,9 @@ pub struct Circuit {
     /// How often in a row it has opened by itself.
     openings: u32,
     phase: Phase,
+    /// Another node lets the probes pass.
+    #[serde(skip)]
+    is_elsewhere: bool,
 }
 
 /// What a circuit is doing.
@@ -98,6 +113,8 @@ pub enum Phase {
 pub struct Breaker {
     policy: Arc<BreakerPolicy>,
     circuit: Circuit,
+    /// Somebody else says when probes may pass.
+    guarded: bool,
 }
 
 impl Default for BreakerPolicy {
@@ -158,8 +175,44 @@ impl Circuit {
         &self.phase
     }
 
+    /// Grows with every change of phase.
+    pub fn turn(&self) -> u64 {
+        self.turn
+    }
+
+    /// The same by another clock, which shows `there` when this one shows `here`. Outcomes are left out.
+    pub fn at_clock(&self, here: Millis, there: Millis) -> Self {
+        let phase = match &self.phase {
+            Phase::Open { until, length } => Phase::Open {
+                until: until.map(|until| until.saturating_add(there).saturating_sub(here)),
+                length: *length,
+            },
+            Phase::Closed(_) => Phase::default(),
+            probes @ Phase::HalfOpen { .. } => probes.clone(),
+        };
+        Self { phase, is_elsewhere: false, ..self.clone() }
+    }
+
+    /// The same where this node lets probes pass.
+    pub fn half_open(&self, by: &Arc<str>) -> Self {
+        let phase = Phase::HalfOpen { holders: vec![by.clone()], succeeded: 0 };
+        Self { phase, ..self.clone() }
+    }
+
+    /// The same where probes pass here, or, `elsewhere`, on another node.
+    pub fn probing(&self, elsewhere: bool) -> Self {
+        let phase = Phase::HalfOpen { holders: Vec::new(), succeeded: 0 };
+        Self { phase, is_elsewhere: elsewhere, ..self.clone() }
+    }
+
+    /// The same, open until then.
+    pub fn open_until(&self, until: Millis) -> Self {
+        Self { phase: Phase::Open { until: Some(until), length: 0 }, ..self.clone() }
+    }
+
     fn begin(&mut self, phase: Phase) {
         self.turn += 1;
+        self.is_elsewhere = false;
         self.phase = phase;
     }
 }
@@ -179,7 +232,7 @@ impl Breaker {
     /// A closed breaker.
     pub fn new(policy: BreakerPolicy) -> Result<Self, OptionError> {
         policy.check()?;
-        Ok(Self { policy: Arc::new(policy), circuit: Circuit::default() })
+        Ok(Self { policy: Arc::new(policy), circuit: Circuit::default(), guarded: false })
     }
 
     /// The policy.
@@ -192,9 +245,34 @@ impl Breaker {
         &self.circuit
     }
 
+    /// The word for what it is doing at `now`: an open one whose time is over is `half-open`.
+    pub fn word(&self, now: Millis) -> &'static str {
+        match &self.circuit.phase {
+            Phase::Closed(_) => "closed",
+            Phase::HalfOpen { .. } => "half-open",
+            phase @ Phase::Open { .. } => match phase.opens_at(now) {
+                Some(at) if at <= now => "half-open",
+                _ => "open",
+            },
+        }
+    }
+
     /// Takes over a state that somebody shared. Permits of an older turn count no more.
     pub fn adopt(&mut self, circuit: Circuit) {
         self.circuit = circuit;
+    }
+
+    /// The same as a new turn of this breaker.
+    pub fn follow(&mut self, circuit: Circuit) {
+        let turn = self.circuit.turn;
+        self.circuit = Circuit { turn, ..circuit };
+        self.circuit.turn += 1;
+    }
+
+    /// Whether somebody else says when probes may pass.
+    pub fn guard(&mut self, guarded: bool) {
+        self.guarded = guarded;
+        self.circuit.is_elsewhere &= guarded;
     }
 
     /// How many may start at `now`.
@@ -203,9 +281,11 @@ impl Breaker {
         match &self.circuit.phase {
             Phase::Closed(_) => Room::OPEN,
             Phase::Open { .. } => match self.circuit.phase.opens_at(now) {
+                Some(at) if at <= now && self.guarded => closed(None),
                 Some(at) if at <= now => Room { slots: self.policy.probes, reopens_at: None },
                 at => closed(at),
             },
+            Phase::HalfOpen { .. } if self.circuit.is_elsewhere => closed(None),
             Phase::HalfOpen { holders, succeeded } => {
                 let taken = *succeeded + u32::try_from(holders.len()).unwrap_or(u32::MAX);
                 Room { slots: self.policy.probes.saturating_sub(taken), reopens_at: None }
@@ -239,6 +319,19 @@ impl Breaker {
             Room { slots: 0, reopens_at } => Err(reopens_at),
             _ => Ok(self.take(now, holder)),
         }
+    }
+
+    /// The short way of a closed breaker: so many calls of `turn` have succeeded. `None` where it is not closed.
+    pub fn pass(&mut self, turn: u64, succeeded: u32) -> Option<u64> {
+        let Circuit { turn: current, phase, .. } = &mut self.circuit;
+        let Phase::Closed(outcomes) = phase else { return None };
+        if *current == turn {
+            let new = succeeded.min(self.policy.window) as usize;
+            let beyond = (outcomes.len() + new).saturating_sub(self.policy.window as usize);
+            outcomes.drain(..beyond.min(outcomes.len()));
+            outcomes.extend(std::iter::repeat_n(false, new));
+        }
+        Some(*current)
     }
 
     /// One ends. Says whether that changed the phase.

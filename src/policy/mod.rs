@@ -1,6 +1,8 @@
 //! Policies: plain data and pure functions that answer "when again?" (`retry`, `cron`, `schedule`) and "how
-//! many now?" (`gate`, `rate`, `breaker`).
+//! many now?" (`gate`, `rate`, `breaker`); what several engines share of the latter, behind a lock, is in `shared_rate`
+//! and `shared_breaker`.
 
+mod bells;
 pub mod breaker;
 #[cfg(feature = "cron")]
 pub mod cron;
@@ -10,7 +12,12 @@ pub mod rate;
 mod retry;
 #[cfg(feature = "cron")]
 pub mod schedule;
+pub mod shared_breaker;
+pub mod shared_rate;
 
-pub use gate::{Gate, Room};
+pub use bells::Bell;
+pub use gate::{Exit, Gate, Room};
 pub use option::OptionError;
 pub use retry::{Backoff, Jitter, RetryPolicy};
+pub use shared_breaker::{BreakerRules, SharedBreaker};
+pub use shared_rate::{RateRules, SharedRate};

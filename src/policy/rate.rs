@@ -108,6 +108,11 @@ impl RateGate {
         Room { slots: 0, reopens_at: Some(self.opens_at(1, now)) }
     }
 
+    /// When it opens again at the earliest, where it was told to hold.
+    pub fn held_until(&self) -> Millis {
+        self.held_until
+    }
+
     /// Holds a clock that was set back against the time that is still to pass. To be called now and then where
     /// the clock is not monotonic.
     pub fn look(&mut self, now: Millis) {
@@ -132,6 +137,11 @@ impl RateGate {
         }
         self.take(n, now);
         Ok(())
+    }
+
+    /// One that was to start has not: its place in time is free again.
+    pub fn put_back(&mut self) {
+        self.arrival_ns = self.arrival_ns.saturating_sub(self.limit.interval_ns);
     }
 
     /// As good as new: a gate for a key that nobody uses can be forgotten.

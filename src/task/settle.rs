@@ -50,6 +50,8 @@ pub struct Failure {
     pub fatal: bool,
     /// Replaces the delay of the retry policy.
     pub retry_after: Option<Millis>,
+    /// It speaks against what the handler has called, or does not; `None`: unless it is fatal.
+    pub blames: Option<bool>,
     /// The error itself, where a Rust handler of this process returned one.
     pub original: Option<Original>,
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             shared.tell_calm();
             let (wake_at, due_at) = {
                 let core = shared.core();
-                (core.wake_at(), core.store_due_at())
+                (core.wake_at(), core.ask_at())
             };
             shared.expect(wake_at);
             tokio::select! {

@@ -6,6 +6,7 @@
 //! - `beat`: tells that this node lives, and learns what it should know; settles what dead nodes ran.
 //! - `asker`: how tasks stand that somebody waits for and that end elsewhere.
 //! - `noter`: what runs note down goes to the store.
+//! - `circuits`: circuit breakers that nodes share; it rests where there are none.
 //! - `retention`: forgets what ended, in small steps.
 //! - `scheduler`: fires schedules whose time has come.
 //!
@@ -16,6 +17,7 @@
 mod advancer;
 mod asker;
 mod beat;
+mod circuits;
 mod noter;
 mod pusher;
 mod retention;
@@ -58,6 +60,7 @@ pub(super) fn open(shared: &Arc<Shared>) {
     spawn(shared, keep(shared, "asker", asker::run));
     spawn(shared, keep(shared, "noter", noter::run));
     spawn(shared, keep(shared, "retention", retention::run));
+    spawn(shared, keep(shared, "circuits", circuits::run));
     #[cfg(feature = "cron")]
     spawn(shared, keep(shared, "scheduler", scheduler::run));
 }

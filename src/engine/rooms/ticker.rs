@@ -12,6 +12,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         let fired = {
             let (mut core, now) = (shared.core(), shared.now());
             let fired = core.closing() != Closing::No || core.wake_at().is_some_and(|at| at <= now);
+            let fired = fired || core.is_rung();
             core.tick(now);
             fired
         };

@@ -1,9 +1,11 @@
 //! The core by a hand-made clock, and the driver on stores that fail.
 
+mod circuits;
 mod close;
 mod counting;
 mod faults;
 mod fence;
+mod gates;
 mod host;
 mod local;
 mod rooms;
@@ -11,6 +13,7 @@ mod rooms;
 mod schedule;
 mod stall;
 mod stored;
+mod verdicts;
 
 use std::sync::Arc;
 
@@ -19,7 +22,8 @@ use crate::store::{Advance, Settled, Turn};
 use crate::task::{Cause, Claimed, Failure, Outcome, Rules, Spec, TaskId};
 use crate::time::Millis;
 
-use super::core::{Config, Core, Kind, Stop, Word};
+use super::core::{Config, Core, Stop, Word};
+use super::kinds::Kind;
 use super::local::{Done, Submission};
 use super::stored::{End, Start};
 

@@ -361,3 +361,27 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn the_short_way_counts_as_one_call_after_the_other(window in 1..8u32, runs in prop::collection::vec((0..12u32, any::<bool>()), 1..30)) {
+        let policy = BreakerPolicy { window, min_calls: 1, failure_rate: 1.0, ..BreakerPolicy::default() };
+        let (mut short, mut long) = (Breaker::new(policy.clone()).unwrap(), Breaker::new(policy).unwrap());
+        let me: Arc<str> = "me".into();
+        for (succeeded, fails) in runs {
+            let Some(turn) = short.pass(0, 0) else { break };
+            prop_assert_eq!(short.pass(turn, succeeded), Some(turn));
+            for _ in 0..succeeded {
+                let permit = long.take(0, &me);
+                long.give(permit, Verdict::Succeeded, 0);
+            }
+            if fails {
+                for breaker in [&mut short, &mut long] {
+                    let permit = breaker.take(0, &me);
+                    breaker.give(permit, Verdict::Failed, 0);
+                }
+            }
+            prop_assert_eq!(short.circuit(), long.circuit());
+        }
+    }
+}

@@ -75,8 +75,10 @@ impl MemoryStore {
     }
 
     fn with<'a, T: Send + 'a>(&'a self, run: impl FnOnce(&mut Book, Millis) -> T) -> Answer<'a, T> {
+        let mut book = self.book();
+        // Read under the lock: whoever waited for it must not look back behind what others have done meanwhile.
         let now = self.clock.now();
-        let answer = run(&mut self.book(), now);
+        let answer = run(&mut book, now);
         Box::pin(ready(Ok(answer)))
     }
 }
@@ -95,8 +97,11 @@ impl Store for MemoryStore {
     }
 
     fn advance(&self, step: Arc<Advance>) -> Answer<'_, Arc<Turn>> {
-        let now = self.clock.now();
-        let turn = self.book().advance(&step, now);
+        let turn = {
+            let mut book = self.book();
+            let now = self.clock.now();
+            book.advance(&step, now)
+        };
         if !turn.settled.is_empty() || !turn.ended.is_empty() {
             self.changed.notify_waiters();
         }

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Result, Statement as Sql, params};
 
 use crate::store::NodeId;
 use crate::task::{Cause, Name, Place, RetryPolicy, State, TRANSITIONS, TaskId, View};
-use crate::time::Millis;
+use crate::time::{Clock, Millis};
 
 use super::fresh::Fresh;
 use super::lanes::Lanes;
@@ -84,10 +84,11 @@ impl<'c> Ledger<'c> {
         })
     }
 
-    /// Begins a transaction; says whether others have written since the last one.
-    pub fn begin(&mut self, now: Millis) -> Result<bool> {
+    /// Begins a transaction; says whether others have written since the last one. The clock is read when the file is
+    /// ours: whoever waited for it must not look back behind what others have written meanwhile.
+    pub fn begin(&mut self, clock: &dyn Clock) -> Result<bool> {
         self.sql.begin.execute([])?;
-        self.now = now;
+        self.now = clock.now();
         let moved = self.has_moved()?;
         if !self.is_loaded {
             let read = |row: &rusqlite::Row<'_>| {

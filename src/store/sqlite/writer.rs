@@ -291,7 +291,7 @@ fn transact(bond: &Bond, desk: &mut Desk<'_>, batch: &mut [Box<dyn Job>]) -> Res
         let error = StoreError::Unreachable("the file was moved or deleted".into());
         return Err(Failed { error, began: false, gone: true });
     }
-    desk.has_company = desk.ledger.begin(bond.clock.now()).map_err(|error| {
+    desk.has_company = desk.ledger.begin(&*bond.clock).map_err(|error| {
         let failed = told(&error, false);
         desk.roll_back();
         failed

@@ -1,0 +1,136 @@
+//! A circuit breaker as an object: one circuit, wherever it is used in this process.
+//!
+//! Dispatchers have it as a gate, any code can be run through it by `admit` and `give`. `now` is the monotonic clock
+//! of the process.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::bells::{Bell, Bells};
+use super::breaker::{Breaker, BreakerPolicy, Circuit, Permit, Verdict};
+use super::gate::Room;
+use super::option::OptionError;
+use crate::time::Millis;
+
+/// What does not change about a shared breaker.
+#[derive(Clone, Debug)]
+pub struct BreakerRules {
+    /// What it is called in events, and who shares it in a store.
+    pub name: Option<Arc<str>>,
+    /// Its state is that of all nodes of a store; `None`: as the store is meant to be used.
+    pub shared: Option<bool>,
+    /// Enqueued tasks fail while it is open, instead of waiting.
+    pub fails: bool,
+    /// Who takes permits: this process.
+    pub holder: Arc<str>,
+}
+
+/// See the module. Clones are the same breaker.
+#[derive(Clone, Debug)]
+pub struct SharedBreaker(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    rules: BreakerRules,
+    breaker: Mutex<Breaker>,
+    bells: Bells,
+}
+
+impl SharedBreaker {
+    /// A closed breaker.
+    pub fn new(policy: BreakerPolicy, rules: BreakerRules) -> Result<Self, OptionError> {
+        let breaker = Mutex::new(Breaker::new(policy)?);
+        Ok(Self(Arc::new(Inner { rules, breaker, bells: Bells::default() })))
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.0.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What does not change about it.
+    pub fn rules(&self) -> &BreakerRules {
+        &self.0.rules
+    }
+
+    /// The same object.
+    pub fn is(&self, other: &SharedBreaker) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Rings when its phase has changed for another reason than time.
+    pub fn tell(&self, bell: &Bell) {
+        self.0.bells.add(bell);
+    }
+
+    /// `closed`, `open` or `half-open`.
+    pub fn word(&self, now: Millis) -> &'static str {
+        self.breaker().word(now)
+    }
+
+    /// The state, to be shared with other nodes.
+    pub fn circuit(&self) -> Circuit {
+        self.breaker().circuit().clone()
+    }
+
+    /// Takes over a state that another node has shared.
+    pub fn adopt(&self, circuit: Circuit) {
+        self.breaker().follow(circuit);
+        self.0.bells.ring();
+    }
+
+    /// Whether somebody else, who knows of other nodes, says when probes may pass.
+    pub fn guard(&self, guarded: bool) {
+        self.breaker().guard(guarded);
+    }
+
+    /// How many may start at `now`.
+    pub fn room(&self, now: Millis) -> Room {
+        self.breaker().room(now)
+    }
+
+    /// One starts, or is told when to come back; `None`: when somebody else has a verdict.
+    pub fn admit(&self, now: Millis) -> Result<Permit, Option<Millis>> {
+        self.breaker().admit(now, &self.0.rules.holder)
+    }
+
+    /// The short way of a closed breaker: so many calls of `turn` have succeeded, and one more starts. Gives the turn
+    /// that it is of, or `None` where the breaker is not closed.
+    pub fn pass(&self, turn: u64, succeeded: u32) -> Option<u64> {
+        self.breaker().pass(turn, succeeded)
+    }
+
+    /// The same as `admit`, where the permit is kept as a number.
+    pub fn enter(&self, now: Millis) -> Result<u64, Option<Millis>> {
+        self.admit(now).map(|permit| permit.turn())
+    }
+
+    /// One ends that had this number.
+    pub fn leave(&self, turn: u64, verdict: Verdict, took: Millis, now: Millis) {
+        self.give(Permit::of(turn, &self.0.rules.holder), verdict, took, now);
+    }
+
+    /// One ends that has taken so long.
+    pub fn give(&self, permit: Permit, verdict: Verdict, took: Millis, now: Millis) {
+        let rings = {
+            let mut breaker = self.breaker();
+            let is_probe = breaker.word(now) != "closed";
+            let verdict = breaker.policy().judge(verdict, took);
+            // A probe that says nothing leaves its place to another one.
+            breaker.give(permit, verdict, now) || is_probe
+        };
+        if rings {
+            self.0.bells.ring();
+        }
+    }
+
+    /// Opens it by hand: for a time, after which probes pass, or until `close`.
+    pub fn open(&self, now: Millis, length: Option<Millis>) {
+        self.breaker().open(now, length);
+        self.0.bells.ring();
+    }
+
+    /// Closes it by hand, with an empty window.
+    pub fn close(&self) {
+        self.breaker().close();
+        self.0.bells.ring();
+    }
+}
