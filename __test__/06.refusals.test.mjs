@@ -55,7 +55,6 @@ test('an unknown option that resembles none gets the whole list', () => {
 test('what other versions may have is not accepted in silence', () => {
   const executor = {
     namespace: 'a',
-    metrics: true,
   }
   for (const [name, value] of Object.entries(executor)) {
     assert.throws(() => executorOptions({ [name]: value }), refusal(`"${name}" is not an option`))
