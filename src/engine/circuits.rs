@@ -117,7 +117,7 @@ impl Kept {
                 }
                 write(theirs.half_open(me), true)
             }
-            Phase::HalfOpen { holders, .. } if holders.iter().any(|holder| *holder == *me) => {
+            Phase::HalfOpen { holders, .. } if holders.contains(me) => {
                 let unused = self.granted_at.is_some_and(|since| at.here >= since + UNUSED);
                 let used =
                     !matches!(here.phase(), Phase::HalfOpen { holders, succeeded: 0 } if holders.is_empty());
