@@ -21,6 +21,7 @@ import type {
   RunOptions,
   TaskFilter,
 } from './lib/options.js'
+import type { NodeInfo, TaskAttempt } from './lib/records.js'
 import type { RetryOptions, RetryPolicy } from './lib/retry.js'
 import type { ScheduleOptions, ScheduleSlot } from './lib/scheduler.js'
 
@@ -28,6 +29,7 @@ export { TaskError, type TaskErrorCode, type TaskErrorOptions } from './lib/erro
 export type * from './lib/flow.js'
 export type * from './lib/metrics.js'
 export type * from './lib/options.js'
+export type * from './lib/records.js'
 export { type RetryOptions, RetryPolicy } from './lib/retry.js'
 export {
   type ScheduleInfo,
@@ -244,36 +246,6 @@ export interface TaskHandle<Out = unknown> {
   progress(): AsyncIterableIterator<Json>
   /** What `ctx.log` was called with in all its runs, oldest first. */
   logs(): Promise<readonly LogLine[]>
-}
-
-/** An attempt that failed. */
-export interface TaskAttempt {
-  /** Which run: 1 for the first. */
-  readonly attempt: number
-  /** When it ended. */
-  readonly at: Date
-  /** What kind of failure. */
-  readonly code: TaskErrorCode
-  /** Name of the error, such as `TypeError`. */
-  readonly name: string
-  /** Its message; at most 16 KiB. */
-  readonly message: string
-  /** Its stack, where it had one; at most 16 KiB. */
-  readonly stack?: string
-}
-
-/** An executor that works on a store. */
-export interface NodeInfo {
-  /** New at every start of an executor. */
-  readonly id: string
-  /** The machine it is on. */
-  readonly host: string
-  /** Its process there. */
-  readonly pid: number
-  /** Tasks that it runs or has claimed ahead. */
-  readonly running: number
-  /** When it was last known to live, on the clock of the store. */
-  readonly lastBeat: Date
 }
 
 /** How a task stood when it was asked for: a copy, which does not change. */
