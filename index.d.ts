@@ -23,7 +23,11 @@ import type {
   TaskFilter,
   TaskPolicy,
 } from './lib/options.js'
+
+
 import type { RateLimiter, RateLimiterOptions } from './lib/rate-limiter.js'
+
+
 import type { RetryOptions, RetryPolicy } from './lib/retry.js'
 import type { ScheduleOptions, ScheduleSlot } from './lib/scheduler.js'
 import type { StandardSchema } from './lib/schema.js'
@@ -35,11 +39,15 @@ export type * from './lib/flow.js'
 export type * from './lib/handle.js'
 export type * from './lib/metrics.js'
 export type * from './lib/options.js'
+
+
 export {
   type AcquireOptions,
   RateLimiter,
   type RateLimiterOptions,
 } from './lib/rate-limiter.js'
+
+
 export { type RetryOptions, RetryPolicy } from './lib/retry.js'
 export {
   type ScheduleInfo,

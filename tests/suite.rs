@@ -100,7 +100,7 @@ fn on_memory(topic: &str, name: &str, in_a_storm: bool) {
 #[cfg(feature = "sqlite")]
 fn on_sqlite(topic: &str, name: &str, in_a_storm: bool) {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = Options { durability: Durability::Relaxed, lease: LEASE, ..Options::default() };
+    let options = Options { durability: Durability::Relaxed, lease: LEASE };
     run(topic, name, in_a_storm, |clock| {
         SqliteStore::with_clock(&folder.path().join("tasks.db"), options, clock).expect("the file opens")
     });

@@ -12,7 +12,8 @@ const FIXTURE = fileURLToPath(new URL('../fixtures/sqlite-node.mjs', import.meta
 /** The path of a file of tasks that is not there yet, in a folder that goes with the test. */
 export function fileFor(test) {
   const folder = mkdtempSync(join(tmpdir(), 'task-sqlite-'))
-  test.after(() => rmSync(folder, { recursive: true, force: true }))
+  // An executor that is still open may make files in it meanwhile.
+  test.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 }))
   return join(folder, 'tasks.db')
 }
 

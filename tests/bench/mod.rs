@@ -74,7 +74,7 @@ impl Bench for InFile {
 #[cfg(feature = "sqlite")]
 pub fn sqlite(clock: Arc<ManualClock>, lease: Millis) -> Box<dyn Bench> {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = Options { durability: Durability::Relaxed, lease, ..Options::default() };
+    let options = Options { durability: Durability::Relaxed, lease };
     let store =
         SqliteStore::with_clock(&folder.path().join("tasks.db"), options, clock).expect("the file opens");
     Box::new(InFile { store, _folder: folder })

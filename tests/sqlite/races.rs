@@ -103,7 +103,7 @@ fn who_wakes_after_its_lease_has_nothing_left_to_settle() {
 fn who_wakes_after_it_was_taken_off_the_list_works_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("tasks.db");
-    let options = Options { durability: Durability::Relaxed, lease: 600, ..Options::default() };
+    let options = Options { durability: Durability::Relaxed, lease: 600 };
     let store = SqliteStore::open(&file, options).expect("the file opens");
     let log = Log::default();
     let mut sleeper = worker(&log, &file, ["sleeper", "1", "600000", "600"]);

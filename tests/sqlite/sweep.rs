@@ -68,7 +68,7 @@ fn ended(run: &Claimed, outcome: &Outcome) -> Settlement {
 fn play(n: u64, fault: Fault) -> (u64, End) {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(ManualClock::at(START));
-    let options = Options { durability: Durability::Relaxed, lease: 30_000, ..Options::default() };
+    let options = Options { durability: Durability::Relaxed, lease: 30_000 };
     let store = SqliteStore::with_clock(&folder.path().join("tasks.db"), options, clock.clone());
     let store = Arc::new(store.expect("the file opens"));
     let mut caller = Caller { faulty: Faulty::nth(store.clone(), n, fault), store, clock, turn_no: 0 };
