@@ -24,9 +24,7 @@ import type {
   TaskPolicy,
 } from './lib/options.js'
 
-
 import type { RateLimiter, RateLimiterOptions } from './lib/rate-limiter.js'
-
 
 import type { RetryOptions, RetryPolicy } from './lib/retry.js'
 import type { ScheduleOptions, ScheduleSlot } from './lib/scheduler.js'
@@ -40,13 +38,11 @@ export type * from './lib/handle.js'
 export type * from './lib/metrics.js'
 export type * from './lib/options.js'
 
-
 export {
   type AcquireOptions,
   RateLimiter,
   type RateLimiterOptions,
 } from './lib/rate-limiter.js'
-
 
 export { type RetryOptions, RetryPolicy } from './lib/retry.js'
 export {

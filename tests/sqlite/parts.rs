@@ -39,8 +39,7 @@ pub fn word_of(durability: Durability) -> &'static str {
 /// Words 0 and 1: the file, and how durable it is.
 fn store(stage: &Stage, lease: u64) -> SqliteStore {
     let durability = if stage.word(1) == "strict" { Durability::Strict } else { Durability::Relaxed };
-    SqliteStore::open(Path::new(stage.word(0)), Options { durability, lease })
-        .expect("the file opens")
+    SqliteStore::open(Path::new(stage.word(0)), Options { durability, lease }).expect("the file opens")
 }
 
 /// A task with an id of the test's choice.
