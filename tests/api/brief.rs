@@ -4,7 +4,7 @@ use std::time::Duration;
 
 #[cfg(feature = "cron")]
 use task::TaskScheduler;
-use task::{RetryPolicy, Task, TaskExecutor};
+use task::{RateLimiter, RetryPolicy, Task, TaskExecutor};
 
 #[tokio::test]
 async fn basic_task_execution() -> Result<(), Box<dyn std::error::Error>> {
@@ -117,6 +117,24 @@ async fn example_3_scheduled_task() -> Result<(), Box<dyn std::error::Error>> {
 
     let info = scheduler.schedule(task).await?;
     assert!(info.next_run.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn example_4_task_with_rate_limiting() -> Result<(), Box<dyn std::error::Error>> {
+    let rate_limiter = RateLimiter::with_defaults();
+    let executor = TaskExecutor::with_rate_limiter(rate_limiter);
+
+    let task = Task::builder()
+        .name("API Request")
+        .handler(async {
+            // Make API request
+            Ok::<_, task::TaskError>("response".into())
+        })
+        .build();
+
+    let result = executor.execute(task).await?;
+    assert_eq!(result.to_string(), "response");
     Ok(())
 }
 
