@@ -174,8 +174,9 @@ impl Core {
         run.phase = Phase::Handed;
         run.started_at = now;
         let (lane, timeout) = (run.lane, run.claimed.spec.timeout);
-        let is_expired =
-            run.claimed.spec.expires_at.is_some_and(|at| at <= now.saturating_add(self.stored.ahead));
+        // What had passed when it was claimed does not count: it has started before.
+        let [claimed_at, here] = [run.claimed_at, now].map(|at| at.saturating_add(self.stored.ahead));
+        let is_expired = run.claimed.spec.expires_at.is_some_and(|at| at > claimed_at && at <= here);
         self.stored.leave_ready(lane);
         self.stored.handed += 1;
         if lane != OPEN_LANE {
