@@ -191,7 +191,7 @@ test('overlap: queue lets one wait, whose turn comes though the earlier run fail
 })
 
 test('slots are stored on time while a handler blocks the event loop', async t => {
-  const executor = open(t)
+  const executor = open(t, { retention: { completed: {} } })
   const scheduler = new TaskScheduler(executor)
   const tick = defineTask({ name: 'tick', handler: async () => {} })
   const SCHEDULES = 1_000

@@ -10,7 +10,7 @@ import { makeFolder, runForReport, runMainJob } from './support/main-job.mjs'
 
 const COUNT = 100
 const names = Array.from({ length: COUNT }, (_, index) => `${index % 7}/${index}.txt`)
-const SLOW = Object.fromEntries(names.map(name => [name.split('/')[1], { slow: 60 }]))
+const SLOW = Object.fromEntries(names.map(name => [name.split('/')[1], { slow: 120 }]))
 
 /** Starts the job and kills it as soon as it has shown that it is under way. */
 async function killInTheMiddle(args) {

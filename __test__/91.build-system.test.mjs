@@ -35,7 +35,11 @@ const made = run => JSON.parse(/^built (.*)$/m.exec(run.text)?.[1] ?? assert.fai
 test('a build that is killed goes on, and one that has ended is not done again', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'task-build-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
-  cpSync(lib, join(folder, 'source'), { recursive: true, filter: path => !path.endsWith('.d.ts') })
+  cpSync(lib, join(folder, 'source'), {
+    recursive: true,
+    filter: path => !/\.d\.ts$|otel\.js$|thread\.js$/.test(path),
+  })
+  cpSync(fileURLToPath(new URL('../package.json', import.meta.url)), join(folder, 'package.json'))
 
   const outside = fileURLToPath(new URL('../binding.js', import.meta.url))
   writeFileSync(join(folder, 'binding.js'), `module.exports = require(${JSON.stringify(outside)})\n`)

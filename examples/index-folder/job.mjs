@@ -46,7 +46,7 @@ function defineIndexFile(root) {
   return defineTask({
     name: 'index.file',
     retry: RetryPolicy.exponentialBackoff(3, '100ms', {
-      retryIf: error => PASSING.has(error.cause?.code),
+      retryIf: error => error.code === 'ERR_TASK_TIMEOUT' || PASSING.has(error.cause?.code),
     }),
     async handler(name, ctx) {
       const startedAt = performance.now()

@@ -46,9 +46,9 @@ pub async fn a_shared_rate_holds_for_four(stores: [Arc<dyn Store>; 4]) {
     }
     ends(handles[count as usize / 2].result()).await.expect("it completes");
     ends(executors[3].close()).await;
-    for (n, handle) in handles.iter().enumerate() {
-        let output = ends(handle.result()).await.expect("it completes");
-        assert_eq!(output.parse::<usize>().expect("a number"), n);
+    let outputs = ends(join_all(handles.iter().map(|handle| handle.result()))).await;
+    for (n, output) in outputs.into_iter().enumerate() {
+        assert_eq!(output.expect("it completes").parse::<usize>().expect("a number"), n);
     }
     let ids: Vec<_> = handles.iter().map(|handle| TaskId::from(handle.id())).collect();
     let records = ends(stores[0].get(ids)).await.expect("the store answers").records;
