@@ -138,8 +138,8 @@ pub async fn a_breaker_is_shared_by_name(stores: [Arc<dyn Store>; 2]) {
     .await;
     assert_eq!(calls.load(Ordering::SeqCst), 2, "one of them has found out for both");
     executors[1].resume();
-    for handle in &handles {
-        ends(handle.result()).await.expect("it completes");
+    for output in ends(join_all(handles.iter().map(|handle| handle.result()))).await {
+        output.expect("it completes");
     }
     assert_eq!(calls.load(Ordering::SeqCst), 22);
     ends(async {
