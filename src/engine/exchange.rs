@@ -35,6 +35,10 @@ impl Core {
     pub fn start(&mut self) {
         self.stored.started = true;
         self.stored.look();
+        // What it shares with other nodes it knows from here on, also where it claims nothing yet.
+        for kind in self.claimable.clone() {
+            self.lane(kind, &crate::task::default_queue());
+        }
     }
 
     /// It claims, or will.
