@@ -35,6 +35,9 @@ impl Wake {
 
     /// Resolves at the next word; registered before it is awaited, so that nothing in between is missed.
     pub fn next(&self, runtime: &tokio::runtime::Handle) -> impl Future<Output = ()> + Send + use<> {
+        // Before the listener is: its first word, that it listens, may come at once.
+        let mut wake = Box::pin(self.heard.clone().notified_owned());
+        wake.as_mut().enable();
         self.listener.get_or_init(|| {
             let (client, channel, heard) = (self.client.clone(), self.channel.clone(), self.heard.clone());
             runtime.spawn(async move {
@@ -46,8 +49,6 @@ impl Wake {
                 }
             })
         });
-        let mut wake = Box::pin(self.heard.clone().notified_owned());
-        wake.as_mut().enable();
         wake
     }
 }
