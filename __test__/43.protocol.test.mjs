@@ -53,13 +53,17 @@ test('a late end after a timeout is ignored, though its slot is wanted again', a
 
 test('an abort listener may execute again, as much as fills every array', async t => {
   const executor = open(t, { concurrency: 3 })
+  const wanted = []
   const inner = []
   const timeouts = Array.from({ length: 3 }, () =>
     executor.execute(
       ctx => {
         ctx.signal.addEventListener('abort', () => {
           for (let at = 0; at < 5_000; at += 1) {
-            inner.push(executor.execute(async () => at, { priority: at % 3, timeout: '1h' }))
+            // Where an array is full, execute has a turn, and that may call the next listener: they mix.
+            const one = executor.execute(async () => at, { priority: at % 3, timeout: '1h' })
+            wanted.push(at)
+            inner.push(one)
           }
         })
         return never()
@@ -70,7 +74,7 @@ test('an abort listener may execute again, as much as fills every array', async 
   for (const timeout of timeouts) await assert.rejects(within(timeout), failure('ERR_TASK_TIMEOUT'))
   assert.equal(inner.length, 15_000)
   const values = await within(Promise.all(inner))
-  assert.ok(values.every((value, at) => value === at % 5_000))
+  assert.deepEqual(values, wanted)
 })
 
 test('a signal that many tasks share stops all of them, and its listener may execute again', async t => {
