@@ -3,4 +3,4 @@
 import { buildAddon, requireNode } from './setup.mjs'
 
 requireNode()
-buildAddon(process.argv.slice(2))
+buildAddon('release', process.argv.slice(2))

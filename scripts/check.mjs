@@ -7,7 +7,7 @@ import { npmPack } from './pack.mjs'
 import { giveUp, root, runCommand } from './process.mjs'
 import { PUBLISHED } from './published.mjs'
 import { isChecked, RULES } from './rules.mjs'
-import { BUILD_FLAGS, ensurePackages, requireNode, requireRust, runNapiBuild } from './setup.mjs'
+import { ensurePackages, requireNode, requireRust, runNapiBuild } from './setup.mjs'
 import { filesBelow } from './sources.mjs'
 
 const CONTENTS = join(root, 'scripts', 'package-contents.txt')
@@ -54,7 +54,7 @@ function acceptPackage() {
 function checkBinding() {
   const folder = join('target', 'generated-binding')
   rmSync(join(root, folder), { recursive: true, force: true })
-  if (!runNapiBuild([...BUILD_FLAGS, '--output-dir', folder]).ok) return false
+  if (!runNapiBuild('dev', ['--output-dir', folder]).ok) return false
   const differs = name =>
     readFileSync(join(root, name), 'utf8') !== readFileSync(join(root, folder, name), 'utf8')
   const stale = ['binding.js', 'binding.d.ts'].filter(differs)

@@ -39,9 +39,7 @@ function makeCopy() {
   }
   // The addon is not tested here, and linking it would take most of the time.
   const manifest = readFileSync(join(root, 'Cargo.toml'), 'utf8')
-  const lean = manifest
-    .replace(/crate-type = .*/, 'crate-type = ["rlib"]')
-    .replace(/\[profile\.test\][^[]*/, '')
+  const lean = manifest.replace(/crate-type = .*/, 'crate-type = ["rlib"]')
   writeFileSync(join(copy, 'Cargo.toml'), lean + PROFILE)
 }
 

@@ -8,16 +8,7 @@ import { findCargo, giveUp, root, runCommand, runNpm } from './process.mjs'
 import { addonIsFresh, hashSources, markAddon } from './sources.mjs'
 
 const OLDEST_NODE = 20
-export const BUILD_FLAGS = [
-  '--platform',
-  '--release',
-  '--features',
-  'napi',
-  '--js',
-  'binding.js',
-  '--dts',
-  'binding.d.ts',
-]
+const BUILD_FLAGS = ['--platform', '--features', 'napi', '--js', 'binding.js', '--dts', 'binding.d.ts']
 
 function say(message) {
   process.stderr.write(`setup: ${message}\n`)
@@ -56,21 +47,22 @@ export function ensurePackages() {
   if (!npm.ok) giveUp('npm ci failed: see its output above')
 }
 
-/** Runs `napi build`; `extra` arguments are for cross builds and go to it as they are. */
-export function runNapiBuild(flags, extra = []) {
+/** Runs `napi build` with cargo's profile `dev` or `release`; `extra` arguments go to it as they are. */
+export function runNapiBuild(profile, extra = []) {
   const cli = join(root, 'node_modules', '@napi-rs', 'cli')
   const bin = JSON.parse(readFileSync(join(cli, 'package.json'), 'utf8')).bin.napi
+  const flags = profile === 'release' ? ['--release', ...BUILD_FLAGS] : BUILD_FLAGS
   return runCommand(process.execPath, [join(cli, bin), 'build', ...flags, ...extra])
 }
 
-/** Builds the addon for this system whatever is there, and marks it with its sources. */
-export function buildAddon(extra = []) {
+/** Builds the addon whatever is there and marks it with its sources; `extra` arguments are for cross builds. */
+export function buildAddon(profile, extra = []) {
   requireRust()
   ensurePackages()
   // Taken before the build: an edit during it leaves a mark that no longer fits, never one that lies.
   const hash = hashSources()
-  if (!runNapiBuild(BUILD_FLAGS, extra).ok) giveUp(explainBuildFailure())
-  if (extra.length === 0) markAddon(hash)
+  if (!runNapiBuild(profile, extra).ok) giveUp(explainBuildFailure())
+  if (extra.length === 0) markAddon(hash, profile)
 }
 
 function explainBuildFailure() {
@@ -82,9 +74,16 @@ function explainBuildFailure() {
 
 /** Builds the addon where it is missing or older than its sources; one that the loader is told to take is taken. */
 export function ensureAddon() {
-  if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH || addonIsFresh()) return
+  if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH || addonIsFresh(['release'])) return
   say('building the addon (the first time takes some minutes)')
-  buildAddon()
+  buildAddon('release')
+}
+
+/** The same for the tests, which take any profile: `dev` shares its dependencies with `cargo test`. */
+export function ensureTestAddon() {
+  if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH || addonIsFresh(['release', 'dev'])) return
+  say('building the addon for the tests (the first time takes a minute or two)')
+  buildAddon('dev')
 }
 
 /** All that running the library in this checkout needs. */

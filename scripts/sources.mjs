@@ -1,5 +1,6 @@
 // Says whether the built addon is the one that the sources on disk describe.
-// The mark beside the binary holds the hash of everything the build reads; any difference means: build again.
+// The mark beside the binary holds the hash of everything the build reads, and the profile it was built with; any
+// difference means: build again.
 
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
@@ -42,19 +43,20 @@ function addonsHere() {
   return readdirSync(root).filter(name => name.startsWith(prefix) && name.endsWith('.node'))
 }
 
-/** True where the generated loader and an addon of exactly these sources are in place. */
-export function addonIsFresh() {
+/** True where the generated loader and an addon of exactly these sources are in place, built with one of `profiles`. */
+export function addonIsFresh(profiles) {
   if (!existsSync(join(root, 'binding.js'))) return false
   const addons = addonsHere()
   if (addons.length === 0) return false
-  const wanted = hashSources()
+  const hash = hashSources()
+  const wanted = profiles.map(profile => `${hash} ${profile}`)
   return addons.some(name => {
     const mark = join(root, name + MARK)
-    return existsSync(mark) && readFileSync(mark, 'utf8').trim() === wanted
+    return existsSync(mark) && wanted.includes(readFileSync(mark, 'utf8').trim())
   })
 }
 
-/** Records that the addons here were built from the sources with this hash. */
-export function markAddon(hash) {
-  for (const name of addonsHere()) writeFileSync(join(root, name + MARK), `${hash}\n`)
+/** Records that the addons here were built from the sources with this hash, with this profile. */
+export function markAddon(hash, profile) {
+  for (const name of addonsHere()) writeFileSync(join(root, name + MARK), `${hash} ${profile}\n`)
 }

@@ -8,7 +8,7 @@ import { stripVTControlCharacters } from 'node:util'
 import { pathWithoutNode } from './path-without-node.mjs'
 import { giveUp, root, watchCommand } from './process.mjs'
 import { ensureRedis } from './redis.mjs'
-import { ensureAddon, ensurePackages, requireNode, requireRust } from './setup.mjs'
+import { ensurePackages, ensureTestAddon, requireNode, requireRust } from './setup.mjs'
 
 const NONE = { passed: 0, failed: 0, skipped: 0 }
 
@@ -95,7 +95,7 @@ const stages = asked.length > 0 ? asked : Object.keys(STAGES)
 requireNode()
 if (stages.includes('rust')) requireRust()
 ensurePackages()
-ensureAddon()
+ensureTestAddon()
 const results = []
 for (const name of stages) results.push(await runStage(name))
 printSummary(results)
