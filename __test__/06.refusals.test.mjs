@@ -53,7 +53,15 @@ test('an unknown option that resembles none gets the whole list', () => {
 })
 
 test('an address that names no store is refused, and not repeated', () => {
-  for (const persistence of ['sqlite:', 'sqlite::memory:', 'sqlite:a\0b', 'redis:x', 'Memory', '', 5]) {
+  for (const persistence of [
+    'sqlite:',
+    'sqlite::memory:',
+    'sqlite:a\0b',
+    'redis+sentinel:x',
+    'Memory',
+    '',
+    5,
+  ]) {
     assert.throws(
       () => executorOptions({ persistence }),
       refusal('"persistence" must be "memory", "sqlite", '),

@@ -16,6 +16,10 @@ import type { RetryOptions, RetryPolicy } from './retry.js'
  *   is none. `'sqlite'`: in `tasks.db` in the working directory.
  * - `'redis://...'`, `'rediss://...'`: on a Redis server from 6.2 on, or a Valkey, shared by all who name it; the second
  *   form is encrypted. The address is `redis://user:password@host:port/database`.
+ * - `'redis+sentinel://...'`, `'rediss+sentinel://...'`: on the primary that Sentinels name, also after a failover. The
+ *   address is `redis+sentinel://user:password@host:port,host:port/name/database` with any number of Sentinels (port
+ *   26379 where none is given) and the name by which they know the primary. User, password and database are those of
+ *   the server; a Sentinel that asks for a password is given the same.
  */
 export type Persistence =
   | 'memory'
@@ -23,6 +27,8 @@ export type Persistence =
   | `sqlite:${string}`
   | `redis://${string}`
   | `rediss://${string}`
+  | `redis+sentinel://${string}`
+  | `rediss+sentinel://${string}`
 
 /**
  * How tasks behave. What `enqueue` or `execute` says comes before what the definition says, and that before what the

@@ -26,6 +26,8 @@ mod proxy;
 mod race;
 #[path = "redis/rig.rs"]
 mod rig;
+#[path = "redis/sentinel.rs"]
+mod sentinel;
 mod storm;
 #[path = "redis/throughput.rs"]
 mod throughput;

@@ -34,6 +34,7 @@ const executor: ExecutorOptions = {
   retry: { attempts: 3, retryIf: error => error.code !== 'ERR_TASK_INPUT' },
 }
 const producer: ExecutorOptions = { queues: [] }
+const watched: ExecutorOptions = { persistence: 'redis+sentinel://:word@a:26379,b:26379/main/2' }
 const sqlite: ExecutorOptions = { persistence: 'sqlite', durability: 'relaxed', lease: '10s' }
 // @ts-expect-error a level that does not exist
 const lax: ExecutorOptions = { durability: 'none' }
@@ -97,5 +98,6 @@ export {
   standard,
   stored,
   unitless,
+  watched,
   weeks,
 }

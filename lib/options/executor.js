@@ -109,13 +109,15 @@ function threads(value, option, call) {
   return { ...DEFAULTS.threads, ...given }
 }
 
-const STORES = '"memory", "sqlite", "sqlite:<path of a file>", "redis://<address>" or "rediss://<address>"'
+const STORES =
+  '"memory", "sqlite", "sqlite:<path of a file>", "redis://<address>", "rediss://<address>", ' +
+  '"redis+sentinel://<hosts>/<name>" or "rediss+sentinel://<hosts>/<name>"'
 
 function persistence(value, option) {
   if (value === 'memory' || value === 'sqlite') return value
   if (check.isText(value, 1, 4_096) && !value.includes('\0')) {
     if (/^sqlite:./s.test(value) && value !== 'sqlite::memory:') return value
-    if (/^rediss?:\/\/./s.test(value)) return value
+    if (/^rediss?(\+sentinel)?:\/\/./s.test(value)) return value
   }
   // What stands before an @ may be a password.
   throw check.refuse(option, STORES, typeof value === 'string' ? value.replace(/:.*@/s, ':...@') : value)

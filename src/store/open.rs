@@ -11,8 +11,8 @@ use crate::task::check_name;
 use crate::time::Millis;
 
 /// What may stand where a store is named.
-const ALLOWED: &str =
-    "\"memory\", \"sqlite\", \"sqlite:<path of a file>\", \"redis://<address>\", \"rediss://<address>\"";
+const ALLOWED: &str = "\"memory\", \"sqlite\", \"sqlite:<path of a file>\", \"redis://<address>\", \
+     \"rediss://<address>\", \"redis+sentinel://<hosts>/<name>\", \"rediss+sentinel://<hosts>/<name>\"";
 /// The file that is meant where none is named, in the working directory.
 const FILE: &str = "tasks.db";
 
@@ -68,7 +68,7 @@ pub fn open(address: &str, options: &Options) -> Result<Arc<dyn Store>, StoreErr
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryStore::new())),
         "sqlite" => sqlite(file(address, rest)?, options),
         // The rest may hold a password, and is never shown.
-        "redis" | "rediss" => redis(address.to_owned(), options),
+        "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel" => redis(address.to_owned(), options),
         _ => Err(StoreError::Address(format!("{scheme:?} is no store; allowed are {ALLOWED}").into())),
     }
 }
@@ -168,6 +168,7 @@ mod tests {
         assert!(refusal("sqlite::memory:").contains("called \"memory\""));
         assert!(refusal("sqlite:a\0b").contains("no file"));
         assert!(!refusal("redis://me:secret@host:not-a-port").contains("secret"));
+        assert!(!refusal("redis+sentinel://me:secret@host").contains("secret"));
     }
 
     #[test]

@@ -184,9 +184,10 @@ fn spawn(folder: &PathBuf, arguments: &[String]) -> (Child, u32) {
         .args(["-c", GUARD, "guard"])
         .arg(folder)
         .arg(&program)
+        // A file of settings has to be the first.
+        .args(arguments)
         .args(["--save", "", "--dir"])
         .arg(folder)
-        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

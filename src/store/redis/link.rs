@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::codec::FAR;
 use super::fault::{breaks, told, wants_script};
 use super::script::{BEAT, Script};
+use super::sentinel::{Server, at};
 use super::wire::Items;
 use crate::store::StoreError;
 use crate::time::Clock;
@@ -30,7 +31,7 @@ const MOVES: usize = 4;
 const OLDEST: (u32, u32) = (6, 2);
 
 pub(super) struct Link {
-    client: redis::Client,
+    server: Server,
     /// In a cluster: the node that has the namespace, as the others have told.
     owner: std::sync::Mutex<Option<redis::Client>>,
     runtime: Handle,
@@ -60,14 +61,9 @@ struct About {
 }
 
 impl Link {
-    pub fn new(
-        client: redis::Client,
-        prefix: &str,
-        patience: Duration,
-        clock: Option<Arc<dyn Clock>>,
-    ) -> Arc<Self> {
+    pub fn new(server: Server, prefix: &str, patience: Duration, clock: Option<Arc<dyn Clock>>) -> Arc<Self> {
         Arc::new(Self {
-            client,
+            server,
             owner: std::sync::Mutex::default(),
             runtime: Handle::current(),
             key: format!("{prefix}m"),
@@ -190,7 +186,11 @@ impl Link {
     /// Connects to the server, or to the node of its cluster that has the namespace.
     async fn connect(&self, at_start: bool) -> Result<MultiplexedConnection, StoreError> {
         let owner = || self.owner.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut client = owner().clone().unwrap_or_else(|| self.client.clone());
+        let known = owner().clone();
+        let mut client = match known {
+            Some(client) => client,
+            None => self.server.find().await?,
+        };
         for _ in 0..MOVES {
             match self.connect_to(&client, at_start).await {
                 Ok(Reached::Owner(connection)) => return Ok(connection),
@@ -221,7 +221,11 @@ impl Link {
         }
         let replica = || {
             let what = "the server is a replica, which takes no writes".into();
-            if at_start { StoreError::Failed(what) } else { StoreError::Unreachable(what) }
+            if at_start && !self.server.may_move() {
+                StoreError::Failed(what)
+            } else {
+                StoreError::Unreachable(what)
+            }
         };
         if about.is_replica && !about.is_cluster {
             return Err(replica());
@@ -277,17 +281,11 @@ fn moved(client: &redis::Client, address: &str) -> Result<redis::Client, StoreEr
     let wrong = || StoreError::Unreachable("the cluster names a node without an address".into());
     let (to, port) = address.rsplit_once(':').ok_or_else(wrong)?;
     let port = port.parse().map_err(|_| wrong())?;
-    let info = client.get_connection_info();
-    let at = |host: &str| if to.is_empty() { host.to_owned() } else { to.to_owned() };
-    let address = match info.addr() {
-        ConnectionAddr::Tcp(host, _) => ConnectionAddr::Tcp(at(host), port),
-        ConnectionAddr::TcpTls { host, insecure, tls_params, .. } => {
-            let (insecure, tls_params) = (*insecure, tls_params.clone());
-            ConnectionAddr::TcpTls { host: at(host), port, insecure, tls_params }
-        }
-        _ => ConnectionAddr::Tcp(at("localhost"), port),
+    let own = match client.get_connection_info().addr() {
+        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
+        _ => "localhost",
     };
-    redis::Client::open(info.clone().set_addr(address)).map_err(|error| told(&error))
+    at(client, if to.is_empty() { own } else { to }, port)
 }
 
 async fn about(connection: &mut MultiplexedConnection) -> Result<About, StoreError> {

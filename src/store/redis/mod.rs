@@ -51,6 +51,7 @@ mod push;
 mod reading;
 mod runs;
 mod script;
+mod sentinel;
 mod wake;
 mod wire;
 
@@ -87,10 +88,11 @@ pub struct RedisStore {
 impl RedisStore {
     /// Says what is wrong with an address, without a look at the server.
     pub fn check(url: &str) -> Result<(), StoreError> {
-        RedisOptions::default().client(url).map(drop)
+        RedisOptions::default().server(url).map(drop)
     }
 
-    /// Opens the namespace on the server at `url` (`redis://`, `rediss://`, `redis+unix://`), within a tokio
+    /// Opens the namespace on the server at `url` (`redis://`, `rediss://`, `redis+unix://`), or on the primary that
+    /// Sentinels name (`redis+sentinel://host:port,host:port/name`, `rediss+sentinel://...`), within a tokio
     /// runtime. Refused are servers before 6.2, replicas, and those that may evict keys.
     pub async fn connect(url: &str, options: RedisOptions) -> Result<Self, StoreError> {
         Self::open(url, options, None).await
@@ -107,12 +109,12 @@ impl RedisStore {
         clock: Option<Arc<dyn Clock>>,
     ) -> Result<Self, StoreError> {
         options.check()?;
-        let (client, prefix) = (options.client(url)?, options.prefix());
+        let (server, prefix) = (options.server(url)?, options.prefix());
         let patience = Duration::from_millis(options.timeout);
-        let data = Link::new(client.clone(), &prefix, patience, clock.clone());
-        let beat = Link::new(client.clone(), &prefix, patience, clock);
+        let data = Link::new(server.clone(), &prefix, patience, clock.clone());
+        let beat = Link::new(server.clone(), &prefix, patience, clock);
         data.open().await?;
-        let wake = Arc::new(Wake::new(client, &prefix));
+        let wake = Arc::new(Wake::new(server, &prefix));
         let pusher = Pusher::new(data.clone(), wake.clone());
         Ok(Self {
             data,

@@ -1,13 +1,18 @@
 //! How a Redis store is opened.
 
 use std::fmt;
+use std::sync::Arc;
 
 use redis::io::tcp::TcpSettings;
 use redis::{ClientTlsConfig, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 
+use super::sentinel::{Address, Server, Watched};
 use crate::store::StoreError;
 use crate::store::open::NAMESPACE;
 use crate::time::Millis;
+
+/// The form of an address of Sentinels.
+const SENTINELS: &str = "it is redis+sentinel://[user:password@]host[:port][,host[:port]...]/name[/database]";
 
 /// Options of `RedisStore::connect`.
 #[derive(Clone)]
@@ -82,11 +87,27 @@ impl RedisOptions {
         prefix
     }
 
+    /// The server that `url` leads to.
+    pub(super) fn server(&self, url: &str) -> Result<Server, StoreError> {
+        let Some(address) = Address::parse(url) else {
+            return Ok(Server::At(Arc::new(self.client(url)?)));
+        };
+        let wrong = |what| StoreError::Failed(format!("{what} in the address: {SENTINELS}").into());
+        let Address { name, like, sentinels } = address.map_err(wrong)?;
+        // A name or a password for the server is none for the Sentinels, unless they ask for one.
+        let plain = Self { username: None, password: None, ..self.clone() };
+        let sentinels = sentinels.iter().map(|url| plain.client(url)).collect::<Result<_, _>>()?;
+        Ok(Server::Watched(Arc::new(Watched { name, like: self.client(&like)?, sentinels })))
+    }
+
     /// A client for the server at `url`.
-    pub(super) fn client(&self, url: &str) -> Result<redis::Client, StoreError> {
+    fn client(&self, url: &str) -> Result<redis::Client, StoreError> {
         // The parser's own words might repeat the address, and with it a password.
-        let refused =
-            |_| StoreError::Failed("the address is no redis://, rediss:// or redis+unix:// URL".into());
+        let refused = |_| {
+            StoreError::Failed(
+                "the address is no redis://, rediss://, redis+sentinel:// or redis+unix:// URL".into(),
+            )
+        };
         let info: ConnectionInfo = url.into_connection_info().map_err(refused)?;
         // The newer protocol has other forms for the same answers.
         let mut settings = info.redis_settings().clone().set_protocol(redis::ProtocolVersion::RESP2);
@@ -145,6 +166,10 @@ mod tests {
         let options = RedisOptions { password: Some("secret".into()), ..RedisOptions::default() };
         let address = options.client("redis://user:secret@[::bad").unwrap_err();
         let scheme = options.client("http://user:secret@host").unwrap_err();
-        assert!(!format!("{options:?} {address} {scheme} {address:?}").contains("secret"));
+        let sentinel = options.server("redis+sentinel://user:secret@a,/main").unwrap_err();
+        let server = options.server("redis+sentinel://user:secret@a,b/main").unwrap();
+        let all = format!("{options:?} {address} {scheme} {address:?} {sentinel} {server:?}");
+        assert!(!all.contains("secret"), "{all}");
+        assert!(all.contains(SENTINELS), "{all}");
     }
 }

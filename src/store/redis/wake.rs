@@ -8,24 +8,29 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::sentinel::Server;
+
+/// Why a line is of no use: it does not matter.
+type Lost = Box<dyn std::error::Error + Send + Sync>;
+
 /// Wait between two attempts to listen.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// After so much silence the line is tried; and how long that may take.
+/// After so much silence the line is tried; and how long that, or making a line, may take.
 const SILENCE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The channel of a namespace, and who waits for a word on it.
 pub(super) struct Wake {
-    client: redis::Client,
+    server: Server,
     channel: String,
     heard: Arc<Notify>,
     listener: OnceLock<JoinHandle<()>>,
 }
 
 impl Wake {
-    pub fn new(client: redis::Client, prefix: &str) -> Self {
-        Self { client, channel: format!("{prefix}wake"), heard: Arc::default(), listener: OnceLock::new() }
+    pub fn new(server: Server, prefix: &str) -> Self {
+        Self { server, channel: format!("{prefix}wake"), heard: Arc::default(), listener: OnceLock::new() }
     }
 
     /// Something was done by this process.
@@ -39,10 +44,10 @@ impl Wake {
         let mut wake = Box::pin(self.heard.clone().notified_owned());
         wake.as_mut().enable();
         self.listener.get_or_init(|| {
-            let (client, channel, heard) = (self.client.clone(), self.channel.clone(), self.heard.clone());
+            let (server, channel, heard) = (self.server.clone(), self.channel.clone(), self.heard.clone());
             runtime.spawn(async move {
                 loop {
-                    let _ = listen(&client, &channel, &heard).await;
+                    let _ = listen(&server, &channel, &heard).await;
                     // Whatever was said in between was missed.
                     heard.notify_waiters();
                     tokio::time::sleep(PAUSE).await;
@@ -61,9 +66,13 @@ impl Drop for Wake {
     }
 }
 
-async fn listen(client: &redis::Client, channel: &str, heard: &Notify) -> redis::RedisResult<()> {
-    let (mut sink, mut messages) = client.get_async_pubsub().await?.split();
-    sink.subscribe(channel).await?;
+async fn listen(server: &Server, channel: &str, heard: &Notify) -> Result<(), Lost> {
+    let subscribing = async {
+        let (mut sink, messages) = server.find().await?.get_async_pubsub().await?.split();
+        sink.subscribe(channel).await?;
+        Ok::<_, Lost>((sink, messages))
+    };
+    let (mut sink, mut messages) = timeout(PATIENCE, subscribing).await??;
     heard.notify_waiters();
     loop {
         match timeout(SILENCE, messages.next()).await {
