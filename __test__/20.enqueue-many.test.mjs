@@ -138,6 +138,7 @@ onEveryStore('a key that is taken follows its rule, and the others come in', asy
     [false, true, false],
   )
   assert.deepEqual([again[0].id, again[2].id], idsOf(known))
+  assert.deepEqual(await Promise.all(again.map(handle => handle.result())), ['a', 'c', 'b'])
 })
 
 for (const [store, addressFor] of STORES.filter(([name]) => name !== 'memory')) {
