@@ -349,7 +349,7 @@ pub(super) fn final_of_end(end: &End) -> Final {
         Cause::Fail | Cause::Poison => {
             Err(error_of(settlement.attempt.as_ref(), end.spec.timeout, settlement.losses))
         }
-        Cause::Supersede => Err(TaskError::Cancelled("another task has taken its key".into())),
+        Cause::Supersede => Err(TaskError::Cancelled("superseded".into())),
         _ => Err(TaskError::Cancelled("on request".into())),
     }
 }

@@ -8,7 +8,7 @@ use crate::task::{Conflict, Key, Name, Quiet, Spec, TaskId, Text, cycle};
 use crate::time::Millis;
 
 /// The reason given to a task whose key another one has taken.
-pub(super) const TAKEN: &str = "another task has taken its key";
+pub(super) const TAKEN: &str = "superseded";
 /// The reason given to a task whose blocker did not complete.
 pub(super) const BLOCKED: &str = "a task that it waits for did not complete";
 
