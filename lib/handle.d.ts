@@ -121,7 +121,7 @@ export interface TaskInfo<Out = unknown> {
   readonly metadata: Readonly<Record<string, string>>
   /** How often it was lost by the process that ran it. */
   readonly losses: number
-  /** Of a cancelled task: why. */
+  /** Of a cancelled task: why. `superseded` where another one has taken its key. */
   readonly reason?: string
   /** Of a waiting task: what holds it, and until when if that is known. */
   readonly waitingFor?: {

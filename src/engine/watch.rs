@@ -37,6 +37,9 @@ pub enum Waiter {
     Channel(oneshot::Sender<Final>),
 }
 
+/// First waits that are kept to be asked about; whoever comes beyond it waits for a round.
+const FRESH: usize = 1000;
+
 /// See the module.
 #[derive(Default)]
 pub struct Watch {
@@ -45,12 +48,16 @@ pub struct Watch {
     notices: VecDeque<Notice>,
     /// Tasks whose outcome somebody waits for and that this process has not seen: worth asking the store.
     unseen: Vec<TaskId>,
+    /// Tasks that somebody has begun to wait for: they may have ended elsewhere in between.
+    fresh: Vec<TaskId>,
     /// Tasks that have ended without a run here.
     ended: Vec<TaskId>,
     /// Awaited tasks that have not been asked about in this round.
     round: Vec<TaskId>,
     /// Whoever asks the store comes again by itself.
     is_timed: bool,
+    /// And so soon that those who have begun to wait need not tell it.
+    is_soon: bool,
     /// The store is being asked about some of them.
     asking: bool,
     /// Nothing more will be known.
@@ -59,6 +66,17 @@ pub struct Watch {
     bytes: usize,
     /// Tasks whose outcome somebody waits for.
     waits: usize,
+}
+
+/// How long nobody has to ask.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Until the next question about those who have just begun to wait.
+    Soon,
+    /// Until the next round.
+    Round,
+    /// Nobody waits.
+    Told,
 }
 
 #[derive(Default)]
@@ -125,12 +143,14 @@ impl Watch {
         if let Some(outcome) = outcome {
             return self.send(waiter, &id, outcome);
         }
+        let begins = known.as_ref().is_none_or(|interest| !interest.is_awaited());
         if known.is_none_or(|interest| std::mem::take(&mut interest.unsure)) {
             self.unseen.push(id.clone());
+        } else if begins && self.fresh.len() < FRESH {
+            self.fresh.push(id.clone());
         }
-        let interest = self.interests.entry(id).or_default();
-        self.waits += usize::from(!interest.is_awaited());
-        interest.add(waiter);
+        self.waits += usize::from(begins);
+        self.interests.entry(id).or_default().add(waiter);
     }
 
     /// Nobody waits under this token any more.
@@ -198,6 +218,14 @@ impl Watch {
         (unseen, ended)
     }
 
+    /// Tasks that somebody has begun to wait for and still does; `asked` has to follow.
+    pub(super) fn take_fresh(&mut self) -> Vec<TaskId> {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.retain(|id| self.interests.get(id).is_some_and(Interest::is_awaited));
+        self.asking = !fresh.is_empty();
+        fresh
+    }
+
     /// The store has answered, or these are to be asked about again.
     pub(super) fn asked(&mut self, (unseen, ended): (Vec<TaskId>, Vec<TaskId>)) {
         self.asking = false;
@@ -214,17 +242,24 @@ impl Watch {
         !self.unseen.is_empty() || !self.ended.is_empty()
     }
 
-    /// Whoever asks the store rests: until it is told, or, where somebody waits, for a while.
-    pub(super) fn rest(&mut self) -> bool {
+    /// Whoever asks the store rests: until it is told, or until what the answer says.
+    pub(super) fn rest(&mut self) -> Rest {
         self.is_timed = self.is_awaiting();
-        self.is_timed
+        self.is_soon = !self.fresh.is_empty();
+        match (self.is_soon, self.is_timed) {
+            (true, _) => Rest::Soon,
+            (false, true) => Rest::Round,
+            (false, false) => Rest::Told,
+        }
     }
 
     /// Whoever asks the store has to be told.
     pub(super) fn wakes_asker(&mut self) -> bool {
         let begins = self.is_awaiting() && !self.is_timed;
         self.is_timed |= begins;
-        begins || self.has_unseen()
+        let fresh = !self.fresh.is_empty() && !self.is_soon;
+        self.is_soon |= fresh;
+        begins || fresh || self.has_unseen()
     }
 
     /// Somebody waits for an outcome.
@@ -314,7 +349,7 @@ pub(super) fn final_of_end(end: &End) -> Final {
         Cause::Fail | Cause::Poison => {
             Err(error_of(settlement.attempt.as_ref(), end.spec.timeout, settlement.losses))
         }
-        Cause::Supersede => Err(TaskError::Cancelled("another task has taken its key".into())),
+        Cause::Supersede => Err(TaskError::Cancelled("superseded".into())),
         _ => Err(TaskError::Cancelled("on request".into())),
     }
 }

@@ -1,5 +1,6 @@
 //! Asks the store how tasks stand that somebody waits for: at once about those that may have ended before anybody
-//! waited, and again and again about those that end elsewhere.
+//! waited, and again and again about those that end elsewhere. Where nearly all of them run here, the questions at
+//! once are few: each that has brought little puts off the next.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::time::Millis;
 
 use super::super::event::{Event, What};
 use super::super::shared::Shared;
-use super::super::watch::final_of;
+use super::super::watch::{Rest, final_of};
 use super::{FIRST_PAUSE, MAX_PAUSE, PORTION, sleep, sleep_until};
 
 /// Longest time between two questions about the same tasks, where these are few.
@@ -39,10 +40,14 @@ pub(super) async fn run(shared: Arc<Shared>) {
         shared.call_host();
         shared.calm.notify_waiters();
         // From here on `Shared::look` tells whoever begins to wait.
-        let awaits = shared.watch().rest();
+        let wake_at = match shared.watch().rest() {
+            Rest::Soon => Some(round.fresh_at),
+            Rest::Round => Some(round.last + ROUND),
+            Rest::Told => None,
+        };
         tokio::select! {
             () = shared.asked.notified() => {}
-            () = sleep_until(&shared, awaits.then_some(round.last + ROUND)) => {}
+            () = sleep_until(&shared, wake_at) => {}
         }
     }
 }
@@ -51,6 +56,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
 struct Round {
     /// When tasks that end elsewhere were last asked about.
     last: Millis,
+    /// Not before are those asked about whom somebody has begun to wait for.
+    fresh_at: Millis,
     /// Since when somebody has waited while nobody worked here.
     lonely_since: Option<Millis>,
     has_warned: bool,
@@ -67,6 +74,7 @@ impl Round {
             shared.watch().asked(if answer.is_err() { (unseen, ended) } else { Default::default() });
             answer?;
         }
+        self.ask_about_fresh(shared).await?;
         let gap = if shared.core().is_durable() { GAP } else { ROUND };
         if shared.watch().is_awaiting() && shared.now() >= self.last + gap {
             self.last = shared.now();
@@ -82,15 +90,28 @@ impl Round {
             if ids.is_empty() {
                 return Ok(());
             }
-            let records = ask(shared, &ids).await?;
-            let has_ended = |record: &&Option<Record>| {
-                record.as_ref().is_none_or(|record| record.status.state.is_final())
-            };
-            if records.iter().filter(has_ended).count() * 4 < ids.len() {
+            if !brings_much(&ask(shared, &ids).await?) {
                 return Ok(());
             }
             shared.call_host();
         }
+    }
+
+    /// What ended elsewhere before somebody began to wait for it is not left to a round.
+    async fn ask_about_fresh(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        while shared.now() >= self.fresh_at {
+            let ids = shared.watch().take_fresh();
+            if ids.is_empty() {
+                return Ok(());
+            }
+            let answer = ask(shared, &ids).await;
+            shared.watch().asked(if answer.is_err() { (ids, Vec::new()) } else { Default::default() });
+            if !brings_much(&answer?) {
+                self.fresh_at = shared.now() + GAP;
+            }
+            shared.call_host();
+        }
+        Ok(())
     }
 
     /// Somebody may wait for what nobody will ever do: that is worth a word, once.
@@ -116,6 +137,13 @@ impl Round {
         }
         Ok(())
     }
+}
+
+/// So many of them had ended that it is worth asking on.
+fn brings_much(records: &[Option<Record>]) -> bool {
+    let has_ended =
+        |record: &&Option<Record>| record.as_ref().is_none_or(|record| record.status.state.is_final());
+    records.iter().filter(has_ended).count() * 4 >= records.len()
 }
 
 /// Tells those who wait, and those who listen, how these tasks have ended.

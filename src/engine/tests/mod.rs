@@ -1,5 +1,6 @@
 //! The core by a hand-made clock, and the driver on stores that fail.
 
+mod asker;
 mod circuits;
 mod close;
 mod counting;

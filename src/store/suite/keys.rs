@@ -91,7 +91,7 @@ pub async fn replace_cancels_a_waiting_holder(on: &Stage) {
     let pushed = on.push(vec![keyed("new", Conflict::Replace)]).await.remove(0);
     assert_eq!((pushed.created, pushed.ousted), (true, Some(id("old"))), "it says which");
     assert_eq!(on.fate(&id("old")).await, (State::Cancelled, Some(Cause::Supersede)));
-    assert!(on.get(&id("old")).await.status.cancel.is_some(), "it says why");
+    assert_eq!(on.get(&id("old")).await.status.cancel.as_deref(), Some("superseded"), "it says why");
     assert_eq!(on.fate(&id("child")).await, (State::Cancelled, Some(Cause::Block)));
     assert_eq!(on.run_one("node").await, id("new"));
 }
@@ -117,6 +117,7 @@ pub async fn a_superseded_run_is_not_repeated(on: &Stage) {
         on.add(keyed(&new, Conflict::Replace)).await;
         assert_eq!(on.end("node", &run, outcome).await, Cause::Supersede);
         assert_eq!(on.state(&id(&old)).await, State::Cancelled);
+        assert_eq!(on.get(&id(&old)).await.status.cancel.as_deref(), Some("superseded"));
         assert_eq!(on.run_one("node").await, id(&new));
     }
 }

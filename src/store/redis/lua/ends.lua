@@ -2,7 +2,7 @@
 --
 -- A row of a key names its holder (a serial), the running task that the next holder waits for, and the latest
 -- holder, which a throttle gives back even when it has ended (both ids).
-local SUPERSEDED = 'another task has taken its key'
+local SUPERSEDED = 'superseded'
 local UNDONE = 'a task that it waits for did not complete'
 local ROW = '>Bc0Bc0Bc0I6I6'
 -- What the caller says about an attempt that was not started in time.
