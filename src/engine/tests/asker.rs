@@ -30,7 +30,7 @@ fn whoever_begins_to_wait_is_asked_for_between_two_rounds() {
     let (mut watch, first, second) = (Watch::default(), TaskId::new(), TaskId::new());
     held(&mut watch, &first);
     assert!(watch.wakes_asker());
-    assert_eq!(watch.take_fresh(), [first.clone()]);
+    assert_eq!(watch.take_fresh(), std::slice::from_ref(&first));
     assert_eq!(watch.rest(), Rest::Round, "the first waits on");
     assert!(!watch.wakes_asker());
     held(&mut watch, &second);
