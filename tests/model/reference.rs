@@ -13,7 +13,7 @@ use task::time::Millis;
 
 use super::notes::Pad;
 
-pub const SUPERSEDED: &str = "another task has taken its key";
+pub const SUPERSEDED: &str = "superseded";
 pub const BLOCKED: &str = "a task that it waits for did not complete";
 
 #[derive(Clone, Default)]
