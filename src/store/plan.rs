@@ -137,7 +137,7 @@ pub(super) fn admit<S: Shelf>(
     if push.specs.len() as u64 <= room && push.specs.iter().all(|spec| is_plain(spec)) {
         return Ok(Ok(push.specs.clone()));
     }
-    let mut plan = plan(shelf, &push.specs, push.specs.len() as u64 <= room, now)?;
+    let mut plan = plan(shelf, &push.specs, now)?;
     if let Some(refusal) = plan.refusal.take() {
         return Ok(Err(refusal));
     }
@@ -170,7 +170,7 @@ pub(super) fn admit_spawned<S: Shelf>(
     specs: &mut [Arc<Spec>],
     now: Millis,
 ) -> Result<(), S::Error> {
-    let Plan { makes, found, .. } = plan(shelf, specs, true, now)?;
+    let Plan { makes, found, .. } = plan(shelf, specs, now)?;
     resolve(specs, &makes, &found);
     while let Some(path) = cycle(specs) {
         let spec = specs.iter_mut().find(|spec| spec.id == path[0]).expect("the path is among the specs");
@@ -180,19 +180,11 @@ pub(super) fn admit_spawned<S: Shelf>(
     Ok(())
 }
 
-/// `is_roomy`: there is room for all of them, so that nothing depends on how many are new.
-fn plan<'a, S: Shelf>(
-    shelf: &mut S,
-    specs: &'a [Arc<Spec>],
-    is_roomy: bool,
-    now: Millis,
-) -> Result<Plan<'a>, S::Error> {
+fn plan<'a, S: Shelf>(shelf: &mut S, specs: &'a [Arc<Spec>], now: Millis) -> Result<Plan<'a>, S::Error> {
     let mut plan = Plan::default();
     for spec in specs {
         let before = plan.fresh.len();
-        // A minted id is there only where this very push is made again, and then its insertion finds it.
-        let is_settled = is_roomy && spec.minted && spec.key.is_none();
-        let known = if is_settled { None } else { shelf.known(&spec.id)? };
+        let known = shelf.known(&spec.id)?;
         if let Some((input, slid)) =
             known.or_else(|| plan.fresh.get(&spec.id).map(|other| (other.input.clone(), false)))
         {

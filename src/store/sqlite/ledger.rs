@@ -5,7 +5,7 @@
 //! `running`; counters that changed are written by `flush`, before the commit; after a rollback, or when
 //! another process has written, everything that is cached here is forgotten.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Result, Statement as Sql, params};
@@ -49,19 +49,10 @@ pub(super) struct Ledger<'c> {
     pub heads: Heads,
     pub fresh: Fresh,
     pub known: Known,
-    /// Ended tasks whose dependents have not been told: what is left of them is written with the commit.
-    pub owed: VecDeque<Owed>,
     /// How often each of `TRANSITIONS` was taken; for tests.
     pub transitions: [u64; TRANSITIONS.len()],
     data_version: i64,
     pub tidied_at: Millis,
-}
-
-/// An ended task whose dependents have to be told, by the edges up to a wait.
-pub(super) struct Owed {
-    pub blocker: i64,
-    pub upto: i64,
-    pub completed: bool,
 }
 
 /// Numbers that never change their meaning while the file lives.
@@ -87,7 +78,6 @@ impl<'c> Ledger<'c> {
             heads: Heads::default(),
             fresh: Fresh::default(),
             known: Known::default(),
-            owed: VecDeque::new(),
             transitions: [0; TRANSITIONS.len()],
             data_version: 0,
             tidied_at: 0,
@@ -136,9 +126,6 @@ impl<'c> Ledger<'c> {
     pub fn commit(&mut self) -> Result<()> {
         self.flush_heads()?;
         self.flush_lanes()?;
-        while let Some(Owed { blocker, upto, completed }) = self.owed.pop_front() {
-            self.sql.add_cascade.execute(params![blocker, upto, completed])?;
-        }
         if self.meta != self.written {
             let Meta { epoch, serial, end_no, amended_to, created_at, unordered_to, waiting, ended, bytes } =
                 &self.meta;
@@ -166,7 +153,6 @@ impl<'c> Ledger<'c> {
     pub fn roll_back(&mut self) {
         // It fails where SQLite has rolled back by itself, which is as good.
         let _ = self.sql.rollback.execute([]);
-        self.owed.clear();
         self.forget();
         self.known = Known::default();
     }
@@ -311,7 +297,8 @@ impl<'c> Ledger<'c> {
         task.status.blockers = 0;
         task.end_no = Some(self.meta.end_no);
         if task.has(AWAITED) {
-            self.owe(task.serial, state == State::Completed);
+            let completed = state == State::Completed;
+            self.sql.add_cascade.execute(params![task.serial, self.meta.serial, completed])?;
             task.flags &= !AWAITED;
             self.save_flags(task)?;
         }
@@ -319,11 +306,6 @@ impl<'c> Ledger<'c> {
         self.count(task.lane, task.status.view(self.now), 1)?;
         self.free_key(task)?;
         self.save(task)
-    }
-
-    /// The dependents of an ended task have to be told.
-    pub fn owe(&mut self, blocker: i64, completed: bool) {
-        self.owed.push_back(Owed { blocker, upto: self.meta.serial, completed });
     }
 
     /// Counts an ended task in its file, or out of it.
