@@ -12,6 +12,9 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 /** Makes a circuit breaker and gives the functions to use it. Internal. */
 export declare function breaker(options: string): Record<string, any>
 
+/** Makes a clock that shows this date, and gives the functions to move it. Internal. */
+export declare function clock(date: number): Record<string, any>
+
 /** Makes a rate limiter and gives the functions to use it. Internal. */
 export declare function limiter(options: string): Record<string, any>
 

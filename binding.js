@@ -836,6 +836,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.breaker = nativeBinding.breaker
+module.exports.clock = nativeBinding.clock
 module.exports.limiter = nativeBinding.limiter
 module.exports.open = nativeBinding.open
 module.exports.slots = nativeBinding.slots

@@ -54,6 +54,7 @@ test('retryable follows from the code: false for what the same call would meet a
     'ERR_STORE_VERSION',
     'ERR_SCHEDULE',
     'ERR_OPTION',
+    'ERR_STUCK',
     'ERR_ENGINE',
   ])
 })

@@ -98,6 +98,25 @@ test('a CommonJS module', () => {
   runs('example.cjs', `async function main() {\n${body}}\nmain()\n`)
 })
 
+test('the subpaths', () => {
+  const text = `import { TaskExecutor } from '@wterminal/task'
+import { TestClock } from '@wterminal/task/testing'
+const clock = new TestClock()
+const tasks = new TaskExecutor({ clock })
+tasks.register({ name: 'late', handler: () => 'it came' })
+const handle = await tasks.enqueue('late', null, { delay: '3d' })
+await clock.advance('3d')
+console.log(await handle.result())
+`
+  writeFileSync(join(project, 'subpath.mjs'), text)
+  assert.deepEqual(node('subpath.mjs'), { stdout: 'it came\n', stderr: '' })
+  writeFileSync(
+    join(project, 'subpath.cjs'),
+    "console.log(typeof require('@wterminal/task/testing').TestClock)\n",
+  )
+  assert.equal(node('subpath.cjs').stdout, 'function\n')
+})
+
 const TYPESCRIPT = [
   ['node16', 'example.mts', ['--module', 'node16']],
   ['nodenext', 'example.mts', ['--module', 'nodenext']],

@@ -102,7 +102,7 @@ class TaskContext extends RunContext {
     super(stopped, slot, run, attempt, maxAttempts, task)
     this.name = name
     this.metadata = metadata
-    this.schedule = metadata.schedule === undefined ? undefined : slotOf(metadata)
+    this.schedule = metadata.schedule === undefined ? undefined : slotOf(metadata, stored.lane.clock)
     this.#ids = ids
     this.#at = at
     this.#stored = stored
@@ -152,9 +152,9 @@ class TaskContext extends RunContext {
 }
 
 // What a schedule has written into the metadata of the task; somebody may have enqueued it with the like.
-function slotOf({ schedule, slot, skipped }) {
+function slotOf({ schedule, slot, skipped }, clock) {
   if (!/^\d{1,15}$/.test(slot) || !/^\d{1,15}$/.test(skipped)) return undefined
-  const late = Math.max(0, Date.now() - Number(slot))
+  const late = Math.max(0, clock.now() - Number(slot))
   return Object.freeze({ key: schedule, slot: new Date(Number(slot)), late, skipped: Number(skipped) })
 }
 

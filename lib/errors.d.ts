@@ -50,6 +50,8 @@ export type TaskErrorCode =
   | 'ERR_SCHEDULE'
   /** An option that is not one, or has a value it cannot have. */
   | 'ERR_OPTION'
+  /** A test has waited for tasks to which nothing will happen by itself. */
+  | 'ERR_STUCK'
   /** A defect inside the engine. */
   | 'ERR_ENGINE'
 

@@ -34,6 +34,7 @@ const CODES = new Map([
   ['ERR_STORE_VERSION', false],
   ['ERR_SCHEDULE', false],
   ['ERR_OPTION', false],
+  ['ERR_STUCK', false],
   ['ERR_ENGINE', false],
 ])
 

@@ -116,7 +116,8 @@ class Events {
   /** What the runs of a closure are told with; undefined while nobody listens. */
   teller(name, queue) {
     if (!this.active) return undefined
-    return (type, id, attempt, more) => this.emit(type, { id, name, queue, attempt, at: Date.now(), ...more })
+    return (type, id, attempt, more) =>
+      this.emit(type, { id, name, queue, attempt, at: this.#lane.clock.now(), ...more })
   }
 
   /** An iterator over all events from now on. */

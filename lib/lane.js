@@ -12,6 +12,7 @@
 const { Guarded, asks } = require('./guarded')
 const { RunContext, closedError } = require('./context')
 const { TaskError } = require('./errors')
+const { clockOf } = require('./clock')
 const { limitsOf, withNumbers } = require('./limits')
 const { Stored, nativeError } = require('./stored')
 const binding = require('./binding')
@@ -33,6 +34,7 @@ class Lane {
     this.durable = options.persistence !== 'memory'
     this.limits = limitsOf(options)
     this.logger = options.logger
+    this.clock = clockOf(options)
     this.submitted = new Uint32Array(ROOM)
     this.done = new Uint32Array(ROOM)
     this.ready = new Uint32Array(ROOM)
@@ -80,6 +82,7 @@ class Lane {
     // A task holds its policy, so that no run can have one that is gone.
     this.policies = new FinalizationRegistry(number => native.dropPolicy(number))
     this.stored = new Stored(this)
+    this.clock.join(this.stored)
   }
 
   /** Runs a closure that has neither timeout nor signal nor retries. */
@@ -428,7 +431,9 @@ function open(options, lane) {
   try {
     const queues = options.queues?.map(withNumbers)
     const logs = options.logger !== undefined
-    native = binding.open(JSON.stringify(withNumbers({ ...options, queues, logs })), arrays, wake)
+    const clock = lane.clock.number
+    const told = withNumbers({ ...options, queues, logs, clock })
+    native = binding.open(JSON.stringify(told), arrays, wake)
   } catch (error) {
     throw nativeError(error)
   }

@@ -3,6 +3,7 @@
 // Owns the limits that hold for some runs of an executor, as far as this side has to know of them: whose judgement a
 // failure is put to, and whether a handler's wish to come back later holds a rate.
 
+const { clockOf } = require('./clock')
 const { describeFailure, isTaskError } = require('./errors')
 const breakers = require('./circuit-breaker')
 const limiters = require('./rate-limiter')
@@ -44,8 +45,12 @@ class Limits {
   }
 }
 
-/** The limits of these sources together, or undefined where nothing has to be known of them. */
+/** The limits of these sources together, the executor's first, or undefined where nothing has to be known of them. */
 function limitsOf(...sources) {
+  const clock = clockOf(sources[0])
+  for (const source of sources) {
+    if (source?.rateLimit !== undefined) limiters.liveIn(source.rateLimit, clock)
+  }
   const limits = new Limits(sources)
   return limits.breakers.length > 0 || limits.heeds ? limits : undefined
 }

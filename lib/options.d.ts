@@ -8,6 +8,7 @@ import type { CircuitBreaker, CircuitBreakerOptions } from './circuit-breaker.js
 import type { LogRecord } from './metrics.js'
 import type { RateLimiter, RateLimiterOptions } from './rate-limiter.js'
 import type { RetryOptions, RetryPolicy } from './retry.js'
+import type { TestClock } from './testing.js'
 
 /**
  * Where enqueued tasks are kept.
@@ -189,6 +190,11 @@ export interface ExecutorOptions<Tasks extends readonly AnyTask[] = readonly Any
    * also while the loop is blocked.
    */
   readonly logger?: ((record: LogRecord) => void) | undefined
+  /**
+   * Lives in the time of this clock, which a test moves: see `@wterminal/task/testing`. Only in memory; with another
+   * `persistence` it is refused, since a store has a time of its own. Default: the time of the machine.
+   */
+  readonly clock?: TestClock | undefined
   /** Closes the executor when it aborts, as `close()` does. */
   readonly signal?: AbortSignal | undefined
 }

@@ -5,12 +5,10 @@
 // no trace; the arithmetic and the clock are those of the engine.
 
 const binding = require('./binding')
+const { MACHINE } = require('./clock')
 const check = require('./options/check')
 const { checkName } = require('./names')
 const { TaskError, describe } = require('./errors')
-
-// The longest wait of one timer.
-const LONGEST = 2 ** 30
 
 const DEFAULTS = Object.freeze({ limit: 100, per: 1_000 })
 const CALL = 'RateLimiter()'
@@ -39,14 +37,20 @@ const ACQUIRE = new Map([
 
 /** The number by which an executor names a limiter to the engine. */
 let numberOf
+/** An executor in the time of a test has been given this limiter; it takes up one such time. */
+let liveIn
 
 class RateLimiter {
   #native
   #options
   #lines = new Map()
+  #clock = MACHINE
 
   static {
     numberOf = limiter => limiter.#native.number
+    liveIn = (limiter, clock) => {
+      if (limiter.#clock === MACHINE) limiter.#clock = clock
+    }
   }
 
   constructor(options) {
@@ -140,6 +144,7 @@ class RateLimiter {
       line = new Line(
         () => this.#take(key),
         () => this.#lines.delete(key),
+        this.#clock,
       )
       this.#lines.set(key, line)
       line.sleep(wait)
@@ -172,11 +177,13 @@ class Line {
   #take
   #over
   #waiting = new Set()
-  #timer
+  #clock
+  #stop = () => {}
 
-  constructor(take, over) {
+  constructor(take, over, clock) {
     this.#take = take
     this.#over = over
+    this.#clock = clock
   }
 
   join(signal) {
@@ -195,8 +202,8 @@ class Line {
   }
 
   sleep(wait) {
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.serve(), Math.min(wait, LONGEST))
+    this.#stop()
+    this.#stop = this.#clock.after(wait, () => this.serve())
   }
 
   /** Lets through whom there is room for. */
@@ -223,7 +230,7 @@ class Line {
   }
 
   #end() {
-    clearTimeout(this.#timer)
+    this.#stop()
     this.#over()
   }
 }
@@ -241,4 +248,8 @@ function wireOf({ limit, per, burst, name, by, shared, onExcess, heedRetryAfter 
   }
 }
 
-module.exports = { RateLimiter, numberOf: limiter => numberOf(limiter) }
+module.exports = {
+  RateLimiter,
+  liveIn: (limiter, clock) => liveIn(limiter, clock),
+  numberOf: limiter => numberOf(limiter),
+}

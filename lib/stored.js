@@ -391,6 +391,7 @@ class Stored {
   /** Nothing more will come: whoever still waits is refused. */
   refuseAll() {
     const error = closedError()
+    this.lane.clock.leave(this)
     for (const batch of this.batches.values()) batch.reject(error)
     this.batch.reject(error)
     for (const resolve of this.waiters) if (resolve !== NOBODY) resolve?.(Promise.reject(error))

@@ -79,7 +79,8 @@ const CHECKS = {
   'js format and lint': () => tool('@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.'),
   package: checkPackage,
   types: () => tool('typescript/bin/tsc', '--noEmit', '-p', '__test__/types'),
-  clippy: () => cargo('clippy', '--locked', '--all-targets', '--features', 'full', '--', '-D', 'warnings'),
+  clippy: () =>
+    cargo('clippy', '--locked', '--all-targets', '--features', 'full,testing', '--', '-D', 'warnings'),
   'clippy with napi': () =>
     cargo('clippy', '--locked', '--all-targets', '--features', 'napi', '--', '-D', 'warnings'),
   ...PUBLISHED,

@@ -38,11 +38,15 @@ function countNode(output) {
 async function testRust() {
   const { path, remove } = pathWithoutNode()
   try {
-    const { ok, output } = await watchCommand('cargo', ['test', '--no-fail-fast', '--features', 'full'], {
-      ...process.env,
-      PATH: path,
-      TASK_REDIS_SERVER: ensureRedis(),
-    })
+    const { ok, output } = await watchCommand(
+      'cargo',
+      ['test', '--no-fail-fast', '--features', 'full,testing'],
+      {
+        ...process.env,
+        PATH: path,
+        TASK_REDIS_SERVER: ensureRedis(),
+      },
+    )
     return { ok, ...countCargo(output) }
   } finally {
     remove()

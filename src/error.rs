@@ -77,6 +77,9 @@ pub enum TaskError {
     /// The store could not do what it was asked to.
     #[error("{0}")]
     Store(#[from] crate::store::StoreError),
+    /// A test has waited for tasks to which nothing will happen by itself.
+    #[error("{0}")]
+    Stuck(Arc<str>),
     /// A defect of this library: a panic inside the engine.
     #[error("the engine failed: {0}")]
     Engine(Arc<str>),
@@ -101,6 +104,7 @@ impl TaskError {
             Self::Option(_) => "ERR_OPTION",
             Self::Schedule(_) => "ERR_SCHEDULE",
             Self::Store(error) => error.code(),
+            Self::Stuck(_) => "ERR_STUCK",
             Self::Engine(_) => "ERR_ENGINE",
         }
     }

@@ -85,6 +85,8 @@ pub mod store;
 pub mod task;
 pub mod time;
 
+#[cfg(feature = "testing")]
+pub use api::testing;
 pub use api::{
     CircuitBreaker, Enqueue, ExecutorBuilder, Flow, FlowInfo, LogLine, RateLimiter, ScheduleSlot, Task,
     TaskBuilder, TaskContext, TaskExecutor, TaskFlow, TaskHandle, TaskInfo, TaskKind, TaskOutput, handler,

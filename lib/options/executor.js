@@ -5,7 +5,9 @@
 
 const { availableParallelism } = require('node:os')
 const check = require('./check')
+const { CLOCK } = require('../clock')
 const { POLICY, checkDefinition } = require('../definition')
+const { optionError } = require('../errors')
 const { checkName } = require('../names')
 const { RateLimiter } = require('../rate-limiter')
 
@@ -80,6 +82,7 @@ const EXECUTOR = new Map([
   ['threads', threads],
   ['metrics', check.flag],
   ['logger', check.callable],
+  ['clock', clock],
   ['signal', check.signal],
   ...POLICY,
 ])
@@ -99,6 +102,11 @@ const threadOptions = check.nested(
     ['resourceLimits', memory],
   ]),
 )
+
+function clock(value, option) {
+  if (typeof value === 'object' && value !== null && value[CLOCK] !== undefined) return value
+  throw check.refuse(option, 'a TestClock of @wterminal/task/testing', value)
+}
 
 // A number is their count.
 function threads(value, option, call) {
@@ -138,6 +146,11 @@ function executorOptions(value) {
   const given = check.readOptions(value, EXECUTOR, CALL)
   const { concurrency = DEFAULTS.concurrency, maxAbandoned = DEFAULTS.maxAbandoned(concurrency) } = given
   const isDurable = (given.persistence ?? DEFAULTS.persistence) !== 'memory'
+  if (isDurable && given.clock !== undefined) {
+    throw optionError(
+      '"clock" is for executors in memory: a store has a time of its own; leave out "persistence"',
+    )
+  }
   const kept = { ...(isDurable ? KEPT : DEFAULTS.retention), ...given.retention }
   return { __proto__: null, ...DEFAULTS, ...given, concurrency, maxAbandoned, retention: kept }
 }

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::error::TaskError;
 use crate::task::{Name, Spec, TaskId};
+use crate::time::Millis;
 
 /// What a run of a handler is told. Cheap to clone; a clone may outlive the run.
 ///
@@ -142,7 +143,7 @@ impl TaskContext {
 
 impl ScheduleSlot {
     /// What a schedule has written into the metadata of a task.
-    pub(super) fn of(spec: &Spec) -> Option<Self> {
+    pub(super) fn of(spec: &Spec, now: Millis) -> Option<Self> {
         #[derive(Deserialize)]
         struct Told<'a> {
             schedule: String,
@@ -153,7 +154,8 @@ impl ScheduleSlot {
         }
         let told: Told<'_> = serde_json::from_str(spec.metadata.as_deref()?).ok()?;
         let slot = UNIX_EPOCH.checked_add(Duration::from_millis(told.slot.parse().ok()?))?;
-        let late = SystemTime::now().duration_since(slot).unwrap_or_default();
+        let now = UNIX_EPOCH + Duration::from_millis(now);
+        let late = now.duration_since(slot).unwrap_or_default();
         Some(Self { key: told.schedule, slot, late, skipped: told.skipped.parse().ok()? })
     }
 }

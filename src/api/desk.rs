@@ -15,6 +15,7 @@ use crate::engine::{Engine, Level};
 use crate::error::TaskError;
 use crate::store::StoreError;
 use crate::task::{MAX_STEP_BYTES, Name, Spec, Text};
+use crate::time::Millis;
 
 use super::context::{RunId, TaskContext};
 use super::enqueue::Enqueue;
@@ -38,6 +39,11 @@ pub(super) struct Desk {
 impl Desk {
     pub fn new(engine: Weak<Engine>, owner: Owner) -> Self {
         Self { engine, owner, ..Self::default() }
+    }
+
+    /// The date where it runs.
+    pub fn date(&self) -> Millis {
+        self.engine.upgrade().map_or(0, |engine| engine.date())
     }
 
     /// What its success is to push.

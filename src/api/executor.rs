@@ -12,7 +12,6 @@ use serde::Serialize;
 use crate::engine::{Engine, runtime};
 use crate::error::TaskError;
 use crate::policy::RetryPolicy;
-use crate::store::memory::MemoryStore;
 use crate::store::{Counts, Node};
 use crate::task::{Name, Spec, TaskId};
 use crate::time::Millis;
@@ -116,7 +115,7 @@ impl TaskExecutor {
         let (config, own_store) = (settings.config(), settings.store.is_none());
         let (timeout, grace) = (settings.timeout_ms(), settings.grace_ms());
         let limits = settings.clone();
-        let store = settings.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        let store = settings.store_or_memory();
         let engine = Arc::new(Engine::new(config, store, settings.retention, host.clone()));
         limits.limit(&mut engine.core());
         host.serve(&engine);

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::engine::{Closing, Core, Engine, Host, KindId, STORED, Start, Stop, Word};
 use crate::error::TaskError;
 use crate::task::{Name, Outcome, Text};
-use crate::time::Millis;
+use crate::time::{Millis, Time};
 
 use super::Ended;
 use super::attempt::{Report, attempt};
@@ -169,7 +169,12 @@ impl RustHost {
     ) {
         let Some(me) = self.me.upgrade() else { return };
         let future = attempt(Report::new(me, run.clone()), start);
-        run.signal.attach(self.runtime.spawn(future).abort_handle());
+        let time = self.engine().map(|engine| engine.time().clone()).filter(Time::is_moved);
+        let task = match time {
+            None => self.runtime.spawn(future),
+            Some(time) => self.runtime.spawn(time.attend(future)),
+        };
+        run.signal.attach(task.abort_handle());
     }
 
     /// Hands tasks to the engine, all or none.
@@ -315,6 +320,7 @@ impl Table {
     fn start(&mut self, start: Start, desk: &dyn Fn() -> Desk, deeds: &mut Vec<Deed>) {
         // A kind without its handler: this host is over, and gives back nothing that it cannot run.
         let Some(work) = self.works.get(&start.kind).cloned() else { return };
+        let desk = desk();
         let run = Arc::new(Run {
             slot: start.slot,
             number: start.run,
@@ -323,9 +329,9 @@ impl Table {
             attempt: start.attempt,
             max_attempts: start.spec.retry.attempts.max(1),
             heeds_stop: work.heeds_stop,
-            schedule: ScheduleSlot::of(&start.spec),
+            schedule: ScheduleSlot::of(&start.spec, desk.date()),
             signal: Signal::default(),
-            desk: desk(),
+            desk,
         });
         self.stored.insert((run.slot, run.number), run.clone());
         deeds.push(Deed::LaunchStored { run, work, input: start.spec.input.clone() });

@@ -14,7 +14,7 @@ use crate::policy::rate::RateLimit;
 use crate::policy::shared_rate::Excess;
 use crate::policy::{BreakerRules, OptionError, RateRules, SharedBreaker, SharedRate};
 use crate::task::Name;
-use crate::time::{Millis, monotonic};
+use crate::time::{Millis, Time};
 
 use super::settings::{check, millis};
 
@@ -129,13 +129,13 @@ impl RateLimiter {
 
     /// Another rate from now on, with as many at once; what has started counts on.
     pub fn update(&self, limit: u32, per: Duration) -> Result<(), TaskError> {
-        self.shared.change(RateLimit::new(limit, millis(per)).map_err(wrong)?, monotonic());
+        self.shared.change(RateLimit::new(limit, millis(per)).map_err(wrong)?, self.now());
         Ok(())
     }
 
     /// Nothing starts before so long from now: after a 429, for instance. Never shortens a pause.
     pub fn pause(&self, length: Duration) {
-        self.shared.hold(monotonic().saturating_add(millis(length)));
+        self.shared.hold(self.now().saturating_add(millis(length)));
     }
 
     /// Returns when it may go on; who came first goes first.
@@ -153,15 +153,15 @@ impl RateLimiter {
         // Fair: permits go to those who wait in the order in which they came.
         let _turn = place.line.clone().acquire_owned().await;
         loop {
-            let wait = match self.shared.try_take(place.key.as_deref(), monotonic()) {
+            let wait = match self.shared.try_take(place.key.as_deref(), self.now()) {
                 Ok(()) => return Ok(()),
                 Err(Excess::Keys) => return Err(self.refusal(None)),
-                Err(Excess::Until(at)) => at.saturating_sub(monotonic()).max(1),
+                Err(Excess::Until(at)) => at.saturating_sub(self.now()).max(1),
             };
             if self.rules.rejects {
                 return Err(self.refusal(Some(wait)));
             }
-            sleep(wait).await;
+            sleep(self.shared.time(), wait).await;
         }
     }
 
@@ -178,7 +178,11 @@ impl RateLimiter {
     fn try_acquire_for(&self, key: Option<Name>) -> bool {
         let place = self.line_up(key);
         let turn = place.line.clone().try_acquire_owned();
-        turn.is_ok_and(|_turn| self.shared.try_take(place.key.as_deref(), monotonic()).is_ok())
+        turn.is_ok_and(|_turn| self.shared.try_take(place.key.as_deref(), self.now()).is_ok())
+    }
+
+    fn now(&self) -> Millis {
+        self.shared.time().monotonic()
     }
 
     fn line_up(&self, key: Option<Name>) -> InLine<'_> {
@@ -240,12 +244,12 @@ impl CircuitBreaker {
 
     /// `closed`, `open` or `half-open`.
     pub fn state(&self) -> &'static str {
-        self.shared.word(monotonic())
+        self.shared.word(self.shared.time().monotonic())
     }
 
     /// Opens it by hand, for a time or until `close`.
     pub fn open(&self, length: Option<Duration>) {
-        self.shared.open(monotonic(), length.map(millis));
+        self.shared.open(self.shared.time().monotonic(), length.map(millis));
     }
 
     /// Closes it by hand and forgets what it has counted.
@@ -260,7 +264,7 @@ impl CircuitBreaker {
         F: Future<Output = Result<T, E>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let since = monotonic();
+        let since = self.shared.time().monotonic();
         let permit = self.shared.admit(since).map_err(|at| TaskError::CircuitOpen {
             name: self.rules.name.clone(),
             opens_in: at.map(|at| at.saturating_sub(since)),
@@ -303,7 +307,7 @@ struct Call<'a> {
 impl Call<'_> {
     fn end(&mut self, verdict: Verdict) {
         if let Some(permit) = self.permit.take() {
-            let now = monotonic();
+            let now = self.breaker.time().monotonic();
             self.breaker.give(permit, verdict, now.saturating_sub(self.since), now);
         }
     }
@@ -324,7 +328,8 @@ fn wrong(error: OptionError) -> TaskError {
 }
 
 /// On the engine's runtime, so that callers need none.
-async fn sleep(length: Millis) {
-    let timer = runtime().spawn(tokio::time::sleep(Duration::from_millis(length)));
+async fn sleep(time: Time, length: Millis) {
+    let at = time.monotonic().saturating_add(length);
+    let timer = runtime().spawn(async move { time.sleep_until(at).await });
     let _ = timer.await;
 }

@@ -34,6 +34,8 @@ mod schedule;
 mod scheduler;
 mod settings;
 mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use builder::TaskBuilder;
 pub use context::{ScheduleSlot, TaskContext};

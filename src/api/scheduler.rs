@@ -88,7 +88,7 @@ impl TaskScheduler {
                 format!("the task {name:?} has no schedule; give it one by Task::builder().schedule()");
             return Err(TaskError::option(text));
         };
-        schedule.plan(SystemTime::now())?;
+        schedule.plan(date(self.executor.engine().date()))?;
         let once = !work.habits.repeatable;
         if once {
             tracing::warn!(

@@ -8,10 +8,11 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use crate::engine::{Config, Core, Limits, Place};
 use crate::error::TaskError;
 use crate::policy::RetryPolicy;
+use crate::store::memory::MemoryStore;
 use crate::store::open::{self, Durability};
 use crate::store::{Retention, Store};
 use crate::task::{Name, check_name};
-use crate::time::Millis;
+use crate::time::{Millis, Time};
 
 use super::executor::TaskExecutor;
 use super::limits::{CircuitBreaker, RateLimiter};
@@ -52,6 +53,7 @@ pub struct ExecutorBuilder {
     runtime: Option<Handle>,
     pub(super) limits: Limits,
     queue_limits: Vec<(Name, Limits)>,
+    time: Time,
 }
 
 impl Default for ExecutorBuilder {
@@ -73,6 +75,7 @@ impl Default for ExecutorBuilder {
             runtime: None,
             limits: Limits::default(),
             queue_limits: Vec::new(),
+            time: Time::default(),
         }
     }
 }
@@ -174,6 +177,14 @@ impl ExecutorBuilder {
         self
     }
 
+    /// Lives in the time of this clock, which a test moves. Only in memory: what is kept on a disk or on a server has
+    /// the time of that. Default: the machine's.
+    #[cfg(feature = "testing")]
+    pub fn clock(mut self, clock: &super::testing::TestClock) -> Self {
+        self.time = clock.time();
+        self
+    }
+
     pub(super) fn limit(&self, core: &mut Core) {
         if self.persistence_is_redis {
             core.share_rates();
@@ -205,7 +216,13 @@ impl ExecutorBuilder {
         let limited = self.queue_limits.iter().map(|(queue, _)| queue);
         let mut named = self.queues.iter().flatten().chain(limited);
         named.try_for_each(|queue| check("name of a queue", queue))?;
-        Ok(TaskExecutor::from_checked(self.opened()?))
+        let settings = self.opened()?;
+        if settings.store.is_some() && settings.time.is_moved() {
+            let text =
+                "clock is for executors in memory: a store has a time of its own; got a clock and a store";
+            return Err(TaskError::option(text));
+        }
+        Ok(TaskExecutor::from_checked(settings))
     }
 
     fn opened(mut self) -> Result<Self, TaskError> {
@@ -232,8 +249,14 @@ impl ExecutorBuilder {
             lease: millis(self.lease),
             durable: self.store.is_some(),
             queues: self.queues.as_ref().map(|all| all.iter().map(|queue| (queue.clone(), None)).collect()),
+            time: self.time.clone(),
             ..Config::default()
         }
+    }
+
+    /// The store that it has been given, else memory of its own.
+    pub(super) fn store_or_memory(&self) -> Arc<dyn Store> {
+        self.store.clone().unwrap_or_else(|| Arc::new(MemoryStore::in_time(self.time.clone())))
     }
 
     pub(super) fn timeout_ms(&self) -> Option<Millis> {

@@ -15,7 +15,7 @@ use crate::policy::breaker::{BreakerPolicy, Verdict};
 use crate::policy::rate::RateLimit;
 use crate::policy::shared_rate::Excess;
 use crate::policy::{BreakerRules, OptionError, RateRules, SharedBreaker, SharedRate};
-use crate::time::{Millis, monotonic};
+use crate::time::Millis;
 
 use super::{malformed, refused};
 
@@ -28,14 +28,14 @@ fn lock<T>(all: &Mutex<Slab<T>>) -> MutexGuard<'_, Slab<T>> {
 }
 
 /// A place in one of the lists, which is left when nobody names it any more.
-struct Numbered<T: 'static> {
+pub(super) struct Numbered<T: 'static> {
     of: &'static Mutex<Slab<T>>,
-    number: usize,
+    pub number: usize,
     it: T,
 }
 
 impl<T: Clone> Numbered<T> {
-    fn enter(of: &'static Mutex<Slab<T>>, it: T) -> Arc<Self> {
+    pub fn enter(of: &'static Mutex<Slab<T>>, it: T) -> Arc<Self> {
         let number = lock(of).insert(it.clone());
         Arc::new(Self { of, number, it })
     }
@@ -121,7 +121,7 @@ pub fn limiter<'env>(env: &'env Env, options: String) -> Result<Object<'env>> {
     object.set("number", it.number as u32)?;
     // 0: taken; more: to be asked again after so many ms; less: too many keys.
     add(env, &mut object, "take", &it, |rate, call| {
-        let (key, now): (Option<String>, _) = (call.get(0)?, monotonic());
+        let (key, now): (Option<String>, _) = (call.get(0)?, rate.time().monotonic());
         Ok(match rate.try_take(key.as_deref(), now) {
             Ok(()) => 0.0,
             Err(Excess::Until(at)) => at.saturating_sub(now).max(1) as f64,
@@ -129,11 +129,11 @@ pub fn limiter<'env>(env: &'env Env, options: String) -> Result<Object<'env>> {
         })
     })?;
     add(env, &mut object, "hold", &it, |rate, call| {
-        Ok(rate.hold(monotonic().saturating_add(call.get::<f64>(0)? as Millis)))
+        Ok(rate.hold(rate.time().monotonic().saturating_add(call.get::<f64>(0)? as Millis)))
     })?;
     add(env, &mut object, "change", &it, |rate, call| {
         let options: Rate = serde_json::from_str(&call.get::<String>(0)?).map_err(malformed)?;
-        Ok(rate.change(options.limit()?, monotonic()))
+        Ok(rate.change(options.limit()?, rate.time().monotonic()))
     })?;
     Ok(object)
 }
@@ -155,7 +155,7 @@ pub fn breaker<'env>(env: &'env Env, options: String) -> Result<Object<'env>> {
     })?;
     // The turn of the permit, or less than 0: -1 where nobody knows when to come back, else -2 and the ms until then.
     add(env, &mut object, "enter", &it, |breaker, _| {
-        let now = monotonic();
+        let now = breaker.time().monotonic();
         Ok(match breaker.enter(now) {
             Ok(turn) => turn as f64,
             Err(None) => -1.0,
@@ -166,12 +166,12 @@ pub fn breaker<'env>(env: &'env Env, options: String) -> Result<Object<'env>> {
     add(env, &mut object, "leave", &it, |breaker, call| {
         let verdict = verdict(call.get(1)?)?;
         let (turn, took) = (call.get::<f64>(0)? as u64, call.get::<f64>(2)? as Millis);
-        Ok(breaker.leave(turn, verdict, took, monotonic()))
+        Ok(breaker.leave(turn, verdict, took, breaker.time().monotonic()))
     })?;
-    add(env, &mut object, "word", &it, |breaker, _| Ok(breaker.word(monotonic())))?;
+    add(env, &mut object, "word", &it, |breaker, _| Ok(breaker.word(breaker.time().monotonic())))?;
     add(env, &mut object, "open", &it, |breaker, call| {
         let length: Option<f64> = call.get(0)?;
-        Ok(breaker.open(monotonic(), length.map(|length| length as Millis)))
+        Ok(breaker.open(breaker.time().monotonic(), length.map(|length| length as Millis)))
     })?;
     add(env, &mut object, "close", &it, |breaker, _| Ok(breaker.close()))?;
     Ok(object)
@@ -187,7 +187,7 @@ pub(super) fn verdict(number: u32) -> Result<Verdict> {
     }
 }
 
-fn add<T: Clone + 'static, R: ToNapiValue>(
+pub(super) fn add<T: Clone + 'static, R: ToNapiValue>(
     env: &Env,
     object: &mut Object<'_>,
     name: &str,

@@ -6,7 +6,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::engine::{Event, Notice, PushResult, Stall, Start, Stop, What};
 use crate::error::TaskError;
@@ -142,7 +141,7 @@ impl Session {
         list(&mut text, "stops", &stops, write_stop);
         let ends = self.take_ends(&mut more);
         list(&mut text, "ends", &ends, write_end);
-        let now = (wall_clock(), self.engine.now());
+        let now = (self.engine.date(), self.engine.now());
         if let Some(error) = trouble {
             text.push_str("\"trouble\":");
             write_error(&mut text, &error.into());
@@ -418,8 +417,4 @@ pub(super) fn quote(text: &mut String, value: &str) {
     } else {
         text.push_str(&serde_json::to_string(value).unwrap_or_else(|_| "\"\"".into()));
     }
-}
-
-fn wall_clock() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -15,6 +15,7 @@
 // In a test build nothing is registered with Node, so nothing of this is called.
 #![cfg_attr(test, allow(dead_code))]
 
+mod clock;
 mod enqueue;
 mod limits;
 mod log;

@@ -6,11 +6,13 @@ use serde::Deserialize;
 
 use crate::engine::{Config, Core, Kind, Place};
 use crate::policy::RetryPolicy;
+use crate::store::memory::MemoryStore;
 use crate::store::open::{self, Durability};
 use crate::store::{Keep, Retention, Store, StoreError};
 use crate::task::{Name, Rules};
-use crate::time::Millis;
+use crate::time::{Millis, Time};
 
+use super::clock::ClockNumber;
 use super::limits::Numbers;
 
 #[derive(Deserialize)]
@@ -30,6 +32,8 @@ pub(super) struct Options {
     retention: Kept,
     #[serde(flatten)]
     limits: Numbers,
+    #[serde(default)]
+    pub clock: ClockNumber,
     #[serde(default)]
     pub metrics: bool,
     /// Records of the log are wanted.
@@ -67,7 +71,7 @@ struct KeepOptions {
 }
 
 impl Options {
-    pub fn config(&self) -> Config {
+    pub fn config(&self, time: Time) -> Config {
         let queues = self.queues.as_ref();
         Config {
             concurrency: self.concurrency,
@@ -80,6 +84,7 @@ impl Options {
             durable: open::is_durable(&self.persistence),
             queues: queues
                 .map(|all| all.iter().map(|queue| (queue.name.clone(), queue.concurrency)).collect()),
+            time,
             ..Config::default()
         }
     }
@@ -97,7 +102,10 @@ impl Options {
         }
     }
 
-    pub fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
+    pub fn store(&self, time: &Time) -> Result<Arc<dyn Store>, StoreError> {
+        if !open::is_durable(&self.persistence) {
+            return Ok(Arc::new(MemoryStore::in_time(time.clone())));
+        }
         let durability = match self.durability {
             Durable::Strict => Durability::Strict,
             Durable::Relaxed => Durability::Relaxed,

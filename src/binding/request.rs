@@ -42,6 +42,7 @@ enum Request {
     Doctor,
     Start,
     Idle,
+    IsIdle,
 }
 
 /// What JavaScript knows better.
@@ -90,11 +91,12 @@ impl Session {
         let engine = Arc::downgrade(&self.engine);
         let (post, wake) = (self.post.clone(), self.wake.clone());
         let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        crate::engine::runtime().spawn(async move {
+        let work = async move {
             let reply = answer(engine, &post, &definitions, request).await;
             post.reply(number, reply);
             wake.wake();
-        });
+        };
+        crate::engine::runtime().spawn(self.engine.time().attend(work));
         Ok(())
     }
 }
@@ -179,6 +181,7 @@ async fn answer(
             let report = engine.examine().await;
             Ok(serde_json::to_string(&report).expect("plain values under text keys").into())
         }
+        Request::IsIdle => Ok(if engine.is_idle().await? { "true" } else { "false" }.into()),
         Request::Idle => {
             engine.idle().await?;
             Ok("null".into())

@@ -29,10 +29,11 @@ pub(super) struct Session {
 impl Session {
     pub fn new(options: &str, wake: Arc<Wake>) -> Result<Self> {
         let options: Options = serde_json::from_str(options).map_err(malformed)?;
-        let (config, post) = (options.config(), Arc::<Post>::default());
+        let time = options.clock.time()?;
+        let (config, post) = (options.config(time.clone()), Arc::<Post>::default());
         log::open(options.logs.then(|| Logger::new(&config.node, &post, &wake)))
             .map_err(|error| refused(&error))?;
-        let store = options.store().map_err(|error| refused(&error.into()))?;
+        let store = options.store(&time).map_err(|error| refused(&error.into()))?;
         let engine = Engine::new(config, store, options.retention(), wake.clone());
         options.limit(&mut engine.core());
         if options.metrics {

@@ -20,7 +20,7 @@ use crate::dispatch::{Dispatcher, Entry, GateId, LaneId};
 use crate::policy::{Bell, Gate, RetryPolicy};
 use crate::store::NodeId;
 use crate::task::{Name, Rules};
-use crate::time::Millis;
+use crate::time::{Millis, Time};
 
 use super::event::Events;
 use super::gates::refuses;
@@ -56,6 +56,8 @@ pub struct Config {
     pub durable: bool,
     /// Worked queues, each perhaps with a limit of its own; `None`: all queues.
     pub queues: Option<Vec<(Name, Option<u32>)>>,
+    /// What time it is. In one that a test moves nobody is late: neither the host, nor the beat.
+    pub time: Time,
 }
 
 impl Default for Config {
@@ -72,6 +74,7 @@ impl Default for Config {
             has_loop: false,
             durable: false,
             queues: None,
+            time: Time::default(),
         }
     }
 }
@@ -372,6 +375,11 @@ impl Core {
     /// Local tasks that wait or run.
     pub fn local_live(&self) -> u32 {
         self.local_live
+    }
+
+    /// Tasks that run.
+    pub fn running(&self) -> usize {
+        self.dispatcher.running() as usize
     }
 
     /// Nothing waits or runs here, and the store has heard of everything.

@@ -1,6 +1,6 @@
 //! What an engine finds when it looks at itself and at its store.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ impl Engine {
         let asked_at = Instant::now();
         let found = self.ask_clock().await;
         let took = asked_at.elapsed().as_secs_f64() * 1000.0;
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        let wall = self.date() as i64;
         let mut warnings = Vec::new();
         let (skew, nodes) = match &found {
             Ok((clock, nodes)) => (*clock as i64 - wall, *nodes),

@@ -13,7 +13,7 @@ use crate::store::{
     StoreError, Swap, Target, pause_cell,
 };
 use crate::task::{Name, TaskId, View};
-use crate::time::Millis;
+use crate::time::{Millis, Time};
 
 use super::core::{Closing, Config, Core};
 use super::rooms;
@@ -26,6 +26,9 @@ pub trait Host: Send + Sync + 'static {
     /// must not block.
     fn wake(&self);
 }
+
+/// Time between two looks of whoever closes, in milliseconds.
+const LOOK: Millis = 50;
 
 /// The answer to one `Push` of a batch.
 pub type PushResult = Result<Vec<Pushed>, TaskError>;
@@ -43,6 +46,8 @@ impl Engine {
     /// Starts an engine on this store; `host` runs its handlers. Claims nothing before `start`.
     pub fn new(config: Config, store: Arc<dyn Store>, retention: Retention, host: Arc<dyn Host>) -> Self {
         let shared = Arc::new(Shared::new(config, store, retention, host));
+        let watched = Arc::downgrade(&shared);
+        shared.time.look_after(move || watched.upgrade().map_or(0, |shared| shared.core().running()));
         rooms::open(&shared);
         Self { shared }
     }
@@ -60,6 +65,16 @@ impl Engine {
     /// Milliseconds since the engine was made.
     pub fn now(&self) -> Millis {
         self.shared.now()
+    }
+
+    /// The time that it lives in.
+    pub fn time(&self) -> &Time {
+        &self.shared.time
+    }
+
+    /// The date, in milliseconds since the Unix epoch.
+    pub fn date(&self) -> Millis {
+        self.shared.time.wall()
     }
 
     /// Tells a core that measures times what the moment is; before a host reports.
@@ -197,7 +212,7 @@ impl Engine {
         loop {
             let mut calm = pin!(self.shared.calm.notified());
             calm.as_mut().enable();
-            if self.is_quiet() && self.counts(None).await?.unfinished() == 0 && self.is_quiet() {
+            if self.is_idle().await? {
                 return Ok(());
             }
             // The hint may be missed where another process ends the last task.
@@ -206,6 +221,11 @@ impl Engine {
                 return Ok(());
             }
         }
+    }
+
+    /// Nothing waits and nothing runs, here and in the store.
+    pub async fn is_idle(&self) -> Result<bool, TaskError> {
+        Ok(self.is_quiet() && self.counts(None).await?.unfinished() == 0 && self.is_quiet())
     }
 
     /// Nothing waits or runs here, and nothing is on its way to the store.
@@ -258,7 +278,9 @@ impl Engine {
                 if self.core().closing() == Closing::Done && self.is_quiet() {
                     return;
                 }
-                let _ = tokio::time::timeout(Duration::from_millis(50), calm).await;
+                let _ = tokio::time::timeout(Duration::from_millis(LOOK), calm).await;
+                // Nobody may move the time any more.
+                self.shared.time.pass(LOOK);
             }
         };
         let _ = tokio::time::timeout(end, quiet).await;

@@ -44,7 +44,7 @@ impl Core {
     }
 
     pub(super) fn look_after_beat(&mut self, now: Millis) {
-        if !self.beats() {
+        if !self.beats() || self.config.time.is_moved() {
             self.stored.pulse = Heart::default();
             return;
         }

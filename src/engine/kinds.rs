@@ -11,7 +11,7 @@ use crate::error::TaskError;
 use crate::policy::{Gate, SharedBreaker, SharedRate};
 use crate::store::{LaneClaim, Rate};
 use crate::task::{Name, default_queue};
-use crate::time::Millis;
+use crate::time::{Millis, Time};
 
 use super::core::{Core, KindId};
 
@@ -88,6 +88,11 @@ impl Limits {
     pub fn is_empty(&self) -> bool {
         self.rate.is_none() && self.breaker.is_none()
     }
+
+    fn live_in(&self, time: &Time) {
+        self.rate.iter().for_each(|rate| rate.live_in(time));
+        self.breaker.iter().for_each(|breaker| breaker.live_in(time));
+    }
 }
 
 impl Kind {
@@ -126,6 +131,7 @@ impl Kind {
 impl Core {
     /// Adds a kind that this node can run, or changes it.
     pub fn add_kind(&mut self, kind: Kind) -> KindId {
+        kind.limits.live_in(&self.config.time);
         let gate =
             kind.per_node.map(|limit| self.dispatcher.add_gate(Gate::concurrency(limit), Some(&self.bell)));
         self.stored.look();
@@ -148,6 +154,7 @@ impl Core {
 
     /// Limits that hold from now on, for what becomes ready from now on.
     pub fn limit(&mut self, place: Place<'_>, limits: Limits) {
+        limits.live_in(&self.config.time);
         self.is_limited = true;
         match place {
             Place::Executor => self.limits = limits,

@@ -114,7 +114,7 @@ impl Core {
 
     /// Gives back what a blocked host has not begun, and loses what a hung one has.
     pub(super) fn look_after_host(&mut self, now: Millis) {
-        let Some(called_at) = self.host_called_at else { return };
+        let Some(called_at) = self.host_called_at.filter(|_| !self.config.time.is_moved()) else { return };
         let silent = now.saturating_sub(called_at);
         if silent >= self.config.give_back_after && !self.stored.host_stalled && !self.stored.runs.is_empty()
         {
@@ -131,7 +131,8 @@ impl Core {
 
     /// The host should show that its loop runs: it has begun tasks and has been silent.
     pub fn wants_ping(&self, now: Millis) -> bool {
-        self.host_called_at.is_none() && !self.stored.runs.is_empty() && now >= self.ping_at()
+        let is_silent = self.host_called_at.is_none() && !self.stored.runs.is_empty();
+        is_silent && now >= self.ping_at() && !self.config.time.is_moved()
     }
 
     fn ping_at(&self) -> Millis {
@@ -144,7 +145,7 @@ impl Core {
 
     /// When `look_after_host` or a ping is next due.
     pub(super) fn host_deadline(&self) -> Option<Millis> {
-        if self.stored.runs.is_empty() {
+        if self.stored.runs.is_empty() || self.config.time.is_moved() {
             return None;
         }
         let Some(called_at) = self.host_called_at else { return Some(self.ping_at()) };

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -13,7 +12,7 @@ use crate::error::TaskError;
 #[cfg(feature = "cron")]
 use crate::store::Push;
 use crate::store::{Amend, Amended, Answer, Retention, Store, StoreError, Target};
-use crate::time::Millis;
+use crate::time::{Millis, Time};
 
 use super::core::{Closing, Config, Core};
 #[cfg(feature = "cron")]
@@ -66,7 +65,7 @@ pub(super) struct Shared {
     pub told_holds: AtomicBool,
     pub gone: AtomicBool,
     pub left: Notify,
-    pub started_at: Instant,
+    pub time: Time,
     /// Whoever reads the log is told whose line it is.
     pub span: tracing::Span,
 }
@@ -84,6 +83,7 @@ impl Shared {
         let clock = Arc::new(Notify::new());
         let circuits = Arc::new(Notify::new());
         let span = tracing::error_span!(target: "task::engine", "engine", node = %config.node);
+        let time = config.time.clone();
         let (mut core, bell, other) = (Core::new(config), clock.clone(), circuits.clone());
         core.set_bell(move || {
             bell.notify_one();
@@ -118,12 +118,12 @@ impl Shared {
             told_holds: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             left: Notify::new(),
-            started_at: crate::time::origin(),
+            time,
         }
     }
 
     pub fn now(&self) -> Millis {
-        self.started_at.elapsed().as_millis() as Millis
+        self.time.monotonic()
     }
 
     /// The core, locked.
@@ -134,7 +134,7 @@ impl Shared {
     /// Tells a core that measures times what the moment is, finer than in milliseconds.
     pub fn stamp(&self, core: &mut Core) {
         if core.tally.is_timed() {
-            core.tally.at(self.started_at.elapsed().as_micros() as u64);
+            core.tally.at(self.time.micros());
         }
     }
 

@@ -88,19 +88,23 @@ impl Core {
         self.host_called_at.is_none() && self.sample_at().is_some_and(|at| at <= now)
     }
 
+    fn has_loop(&self) -> bool {
+        self.config.has_loop && !self.config.time.is_moved()
+    }
+
     fn sample_at(&self) -> Option<Millis> {
         let patience = match (self.tally.is_timed(), self.dispatcher.running()) {
             (true, _) => SAMPLE,
             (false, 0) => return None,
             (false, _) => PATIENCE,
         };
-        self.config.has_loop.then(|| self.host_seen_at.saturating_add(patience))
+        self.has_loop().then(|| self.host_seen_at.saturating_add(patience))
     }
 
     /// When `look_after_loop` or a sample is next due.
     pub(super) fn loop_deadline(&self) -> Option<Millis> {
         match self.host_called_at {
-            _ if !self.config.has_loop => None,
+            _ if !self.has_loop() => None,
             None => self.sample_at(),
             Some(_) if self.host_loop.stalled.is_some() => None,
             Some(called_at) if self.dispatcher.running() > 0 => Some(called_at.saturating_add(THRESHOLD)),
@@ -112,7 +116,7 @@ impl Core {
     pub(super) fn look_after_loop(&mut self, now: Millis) {
         let Some(called_at) = self.host_called_at else { return };
         let is_silent = now.saturating_sub(called_at) >= THRESHOLD && self.dispatcher.running() > 0;
-        if !self.config.has_loop || !is_silent || self.host_loop.stalled.is_some() {
+        if !self.has_loop() || !is_silent || self.host_loop.stalled.is_some() {
             return;
         }
         // It began after the loop had turned for the last time: silent since then.

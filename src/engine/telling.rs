@@ -1,13 +1,13 @@
 //! What a run asks of its engine beside its end: to note something down, and what is known of its task.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::error::TaskError;
 use crate::task::{Name, NoteKind, Notes, Outcome, Spec, TaskId, Text};
-use crate::time::Millis;
+use crate::time::{Millis, monotonic};
 
 use super::core::Core;
 use super::engine::Engine;
@@ -36,7 +36,7 @@ impl Engine {
     /// The task of a run has come so far; nothing where the run is over.
     pub fn note_progress(&self, slot: u32, number: u32, value: Text) {
         if let Some(author) = self.author(slot, number) {
-            lock(&self.shared.notes).progress(&author, value, self.now());
+            lock(&self.shared.notes).progress(&author, value, monotonic());
             self.shared.noted.notify_one();
         }
     }
@@ -44,9 +44,8 @@ impl Engine {
     /// A line for the log of the task of a run; `fields` is JSON text of an object.
     pub fn note_line(&self, slot: u32, number: u32, level: Level, message: &str, fields: Option<&str>) {
         if let Some(author) = self.author(slot, number) {
-            let at =
-                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis);
-            lock(&self.shared.notes).line(&author, level, message, fields, at, self.now());
+            let at = self.date();
+            lock(&self.shared.notes).line(&author, level, message, fields, at, monotonic());
             self.shared.noted.notify_one();
         }
     }
@@ -94,14 +93,17 @@ impl Engine {
         let mut core = self.core();
         for (slot, number, outcome) in ends {
             let author = if is_blank { None } else { core.author(slot, number) };
-            let flushed = author.and_then(|(author, _)| lock(&self.shared.notes).end(author.epoch, now));
+            let flushed =
+                author.and_then(|(author, _)| lock(&self.shared.notes).end(author.epoch, monotonic()));
             match flushed {
                 None => {
                     core.ended(slot, number, outcome, now);
                 }
                 Some(flushed) => {
                     let shared = self.shared.clone();
-                    super::runtime().spawn(end_later(shared, flushed, (slot, number, outcome), now));
+                    let time = shared.time.clone();
+                    let work = end_later(shared, flushed, (slot, number, outcome), now);
+                    super::runtime().spawn(time.attend(work));
                     self.shared.noted.notify_one();
                 }
             }

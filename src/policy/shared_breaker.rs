@@ -1,15 +1,15 @@
 //! A circuit breaker as an object: one circuit, wherever it is used in this process.
 //!
 //! Dispatchers have it as a gate, any code can be run through it by `admit` and `give`. `now` is the monotonic clock
-//! of the process.
+//! of the time that it lives in: that of the process, but in tests.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::bells::{Bell, Bells};
 use super::breaker::{Breaker, BreakerPolicy, Circuit, Permit, Verdict};
 use super::gate::Room;
 use super::option::OptionError;
-use crate::time::Millis;
+use crate::time::{Millis, Time};
 
 /// What does not change about a shared breaker.
 #[derive(Clone, Debug)]
@@ -33,13 +33,15 @@ struct Inner {
     rules: BreakerRules,
     breaker: Mutex<Breaker>,
     bells: Bells,
+    /// That of the engines that use it, where these have one of their own.
+    time: OnceLock<Time>,
 }
 
 impl SharedBreaker {
     /// A closed breaker.
     pub fn new(policy: BreakerPolicy, rules: BreakerRules) -> Result<Self, OptionError> {
         let breaker = Mutex::new(Breaker::new(policy)?);
-        Ok(Self(Arc::new(Inner { rules, breaker, bells: Bells::default() })))
+        Ok(Self(Arc::new(Inner { rules, breaker, bells: Bells::default(), time: OnceLock::new() })))
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
@@ -49,6 +51,18 @@ impl SharedBreaker {
     /// What does not change about it.
     pub fn rules(&self) -> &BreakerRules {
         &self.0.rules
+    }
+
+    /// It is used by an engine in this time, and is so from now on; a time is taken up once.
+    pub fn live_in(&self, time: &Time) {
+        if time.is_moved() {
+            self.0.time.get_or_init(|| time.clone());
+        }
+    }
+
+    /// The time that it lives in.
+    pub fn time(&self) -> Time {
+        self.0.time.get().cloned().unwrap_or_default()
     }
 
     /// The same object.

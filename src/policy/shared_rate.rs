@@ -1,15 +1,16 @@
 //! A rate limit as an object: one limit, wherever it is used in this process.
 //!
 //! Dispatchers have it as a gate, any code can `try_take` from it. With keys each key has the whole limit for itself;
-//! a key whose time has passed is forgotten. `now` is the monotonic clock of the process.
+//! a key whose time has passed is forgotten. `now` is the monotonic clock of the time that it
+//! lives in: that of the process, but in tests.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::bells::{Bell, Bells};
 use super::gate::Room;
 use super::rate::{RateGate, RateLimit};
-use crate::time::Millis;
+use crate::time::{Millis, Time};
 
 /// Keys that may be in use at once.
 pub const MAX_KEYS: usize = 1_000_000;
@@ -38,6 +39,8 @@ struct Inner {
     rules: RateRules,
     state: Mutex<State>,
     bells: Bells,
+    /// That of the engines that use it, where these have one of their own.
+    time: OnceLock<Time>,
 }
 
 #[derive(Debug)]
@@ -61,7 +64,12 @@ impl SharedRate {
     /// A limit that nothing has passed yet.
     pub fn new(limit: RateLimit, rules: RateRules) -> Self {
         let state = State { whole: RateGate::new(limit), keyed: HashMap::new(), tidy_at: 1024 };
-        Self(Arc::new(Inner { rules, state: Mutex::new(state), bells: Bells::default() }))
+        Self(Arc::new(Inner {
+            rules,
+            state: Mutex::new(state),
+            bells: Bells::default(),
+            time: OnceLock::new(),
+        }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -76,6 +84,18 @@ impl SharedRate {
     /// The limit now.
     pub fn limit(&self) -> RateLimit {
         self.state().whole.limit()
+    }
+
+    /// It is used by an engine in this time, and is so from now on; a time is taken up once.
+    pub fn live_in(&self, time: &Time) {
+        if time.is_moved() {
+            self.0.time.get_or_init(|| time.clone());
+        }
+    }
+
+    /// The time that it lives in.
+    pub fn time(&self) -> Time {
+        self.0.time.get().cloned().unwrap_or_default()
     }
 
     /// The same object.

@@ -147,6 +147,7 @@ impl World {
             has_loop: false,
             durable: false,
             queues,
+            time: task::time::Time::default(),
         };
         let kinds: Vec<Kind> = kinds().into_iter().filter(|_| !some(dice, 10)).collect();
         self.nodes.push(Node::new(config, &kinds, self.at));

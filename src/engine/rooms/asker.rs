@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::error::TaskError;
 use crate::store::StoreError;
 use crate::task::{Record, State, TaskId};
-use crate::time::Millis;
+use crate::time::{Millis, monotonic};
 
 use super::super::event::{Event, What};
 use super::super::shared::Shared;
 use super::super::watch::{Rest, final_of};
-use super::{FIRST_PAUSE, MAX_PAUSE, PORTION, sleep, sleep_until};
+use super::{FIRST_PAUSE, MAX_PAUSE, PORTION, pause_until, sleep};
 
 /// Longest time between two questions about the same tasks, where these are few.
 const ROUND: Millis = 500;
@@ -47,7 +47,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         };
         tokio::select! {
             () = shared.asked.notified() => {}
-            () = sleep_until(&shared, wake_at) => {}
+            () = pause_until(wake_at) => {}
         }
     }
 }
@@ -76,8 +76,8 @@ impl Round {
         }
         self.ask_about_fresh(shared).await?;
         let gap = if shared.core().is_durable() { GAP } else { ROUND };
-        if shared.watch().is_awaiting() && shared.now() >= self.last + gap {
-            self.last = shared.now();
+        if shared.watch().is_awaiting() && monotonic() >= self.last + gap {
+            self.last = monotonic();
             self.ask_about_awaited(shared).await?;
         }
         self.look_for_workers(shared).await
@@ -99,7 +99,7 @@ impl Round {
 
     /// What ended elsewhere before somebody began to wait for it is not left to a round.
     async fn ask_about_fresh(&mut self, shared: &Shared) -> Result<(), StoreError> {
-        while shared.now() >= self.fresh_at {
+        while monotonic() >= self.fresh_at {
             let ids = shared.watch().take_fresh();
             if ids.is_empty() {
                 return Ok(());
@@ -107,7 +107,7 @@ impl Round {
             let answer = ask(shared, &ids).await;
             shared.watch().asked(if answer.is_err() { (ids, Vec::new()) } else { Default::default() });
             if !brings_much(&answer?) {
-                self.fresh_at = shared.now() + GAP;
+                self.fresh_at = monotonic() + GAP;
             }
             shared.call_host();
         }
@@ -120,7 +120,7 @@ impl Round {
             self.lonely_since = None;
             return Ok(());
         }
-        let now = shared.now();
+        let now = monotonic();
         if now < *self.lonely_since.get_or_insert(now) + LONELY {
             return Ok(());
         }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::{Pulse, StoreError};
-use crate::time::Millis;
+use crate::time::{Millis, monotonic};
 
 use super::super::shared::Shared;
-use super::{FIRST_PAUSE, sleep, sleep_until};
+use super::{FIRST_PAUSE, pause_until, sleep};
 
 /// Time between two beats.
 const BEAT: Millis = 500;
@@ -24,14 +24,14 @@ pub(super) async fn run(shared: Arc<Shared>) {
             let core = shared.core();
             (core.beats(), core.wants_beat())
         };
-        if !beats || (shared.now() < beat_at && !wanted) {
+        if !beats || (monotonic() < beat_at && !wanted) {
             tokio::select! {
                 () = shared.beat.notified() => {}
-                () = sleep_until(&shared, beats.then_some(beat_at)) => {}
+                () = pause_until(beats.then_some(beat_at)) => {}
             }
             continue;
         }
-        let now = shared.now();
+        let now = monotonic();
         match beat(&shared).await {
             Ok(()) => (beat_at, pause) = (now + BEAT, FIRST_PAUSE),
             Err(error) => {

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use tracing::Instrument;
 
-use crate::time::Millis;
+use crate::time::{Millis, monotonic};
 
 use super::shared::Shared;
 
@@ -67,7 +67,7 @@ pub(super) fn open(shared: &Arc<Shared>) {
 
 fn spawn(shared: &Arc<Shared>, room: impl Future<Output = ()> + Send + 'static) {
     let shared = shared.clone();
-    let span = shared.span.clone();
+    let (span, shared_time) = (shared.span.clone(), shared.time.clone());
     let work = async move {
         tokio::select! {
             biased;
@@ -75,7 +75,7 @@ fn spawn(shared: &Arc<Shared>, room: impl Future<Output = ()> + Send + 'static) 
             () = room => {}
         }
     };
-    super::runtime().spawn(work.instrument(span));
+    super::runtime().spawn(shared_time.attend(work.instrument(span)));
 }
 
 /// A panic is a defect, of ours or of a store: what it interrupted is refused or made again, and the room opens
@@ -98,17 +98,23 @@ where
     }
 }
 
+/// For so long by the clock of the machine: a pause for the engine's own sake.
 async fn sleep(length: Millis) {
     tokio::time::sleep(Duration::from_millis(length)).await;
 }
 
-/// Until this moment of the engine's clock, or for ever.
+/// Until this moment of the machine's clock, or for ever.
+async fn pause_until(at: Option<Millis>) {
+    match at {
+        Some(at) => sleep(at.saturating_sub(monotonic())).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Until this moment of the time that the engine lives in, or for ever.
 async fn sleep_until(shared: &Shared, at: Option<Millis>) {
     match at {
-        Some(at) => {
-            let at = shared.started_at + Duration::from_millis(at);
-            tokio::time::sleep_until(at.into()).await;
-        }
+        Some(at) => shared.time.sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -16,7 +16,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     loop {
         tokio::select! {
             () = shared.full.notified() => {}
-            () = sleep(ROUND) => {
+            () = shared.time.rest(ROUND) => {
                 if !shared.core().is_started() {
                     continue;
                 }

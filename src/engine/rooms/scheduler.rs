@@ -14,7 +14,7 @@ use crate::time::Millis;
 use super::super::core::Closing;
 use super::super::schedule::{Act, Entry, PAGE, PREFIX, Stand};
 use super::super::shared::Shared;
-use super::{FIRST_PAUSE, MAX_PAUSE, give_way, sleep};
+use super::{FIRST_PAUSE, MAX_PAUSE, give_way, sleep, sleep_until};
 
 /// Longest time between two looks.
 const LOOK: Millis = 1000;
@@ -37,7 +37,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 tokio::select! {
                     biased;
                     () = shared.scheduled.notified() => {}
-                    () = sleep(wait) => {}
+                    () = sleep_until(&shared, wait.map(|wait| shared.now().saturating_add(wait))) => {}
                 }
             }
             // The engine is over, and so is this room.
@@ -59,8 +59,12 @@ fn fires(shared: &Shared) -> bool {
     core.is_started() && core.has_queues() && core.closing() == Closing::No
 }
 
-/// One look; gives the time to the next one.
-async fn round(shared: &Shared, clocks: &mut Clocks, is_dated: &mut bool) -> Result<Millis, TaskError> {
+/// One look; gives the time to the next one, if there has to be one.
+async fn round(
+    shared: &Shared,
+    clocks: &mut Clocks,
+    is_dated: &mut bool,
+) -> Result<Option<Millis>, TaskError> {
     if !*is_dated {
         date_anew(shared).await?;
         *is_dated = true;
@@ -75,12 +79,14 @@ async fn round(shared: &Shared, clocks: &mut Clocks, is_dated: &mut bool) -> Res
     shared.expect_slot(next_at.is_some() || !cells.is_empty());
     if cells.is_empty() {
         shared.call_host();
-        let ahead = next_at.map_or(LOOK, |at| at.saturating_sub(now));
-        return Ok(ahead.clamp(1, LOOK));
+        let ahead = next_at.map(|at| at.saturating_sub(now).max(1));
+        // Both clocks of a time that is moved go on together, and nobody else has schedules on its store.
+        let sets_itself = !shared.time.is_moved();
+        return Ok(if sets_itself { Some(ahead.unwrap_or(LOOK).min(LOOK)) } else { ahead });
     }
     fire(shared, cells, now).await?;
     give_way().await;
-    Ok(0)
+    Ok(Some(0))
 }
 
 async fn fire(shared: &Shared, cells: Vec<(Name, Cell)>, now: Millis) -> Result<(), TaskError> {

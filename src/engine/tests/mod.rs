@@ -21,7 +21,7 @@ use std::sync::Arc;
 use crate::policy::RetryPolicy;
 use crate::store::{Advance, Settled, Turn};
 use crate::task::{Cause, Claimed, Failure, Outcome, Rules, Spec, TaskId};
-use crate::time::Millis;
+use crate::time::{Millis, Time};
 
 use super::core::{Config, Core, Stop, Word};
 use super::kinds::Kind;
@@ -41,6 +41,7 @@ fn config(concurrency: u32) -> Config {
         has_loop: false,
         durable: false,
         queues: None,
+        time: Time::default(),
     }
 }
 

@@ -30,7 +30,7 @@ use super::{
     Query, Refusal, Retention, Store, Swap, Target, Turn,
 };
 use crate::task::{Claimed, Name, NoteKind, Noted, Notes, TaskId, Unnoted};
-use crate::time::{Clock, Millis, WallClock};
+use crate::time::{Clock, Millis, Time, WallClock};
 
 use book::Book;
 
@@ -52,6 +52,12 @@ impl MemoryStore {
     /// An empty store on the wall clock.
     pub fn new() -> Self {
         Self::with_clock(WallClock, LEASE)
+    }
+
+    /// An empty store in this time; in one that a test moves nobody is silent for too long.
+    pub(crate) fn in_time(time: Time) -> Self {
+        let lease = if time.is_moved() { Millis::MAX } else { LEASE };
+        Self::with_clock(time, lease)
     }
 
     /// An empty store on another clock; a node that has not beaten for `lease` is dead.
