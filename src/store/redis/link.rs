@@ -4,7 +4,10 @@
 //! namespace hears of a restart or a failover. A call on a connection that fails is not repeated here: whoever
 //! called knows whether it may be.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -27,6 +30,9 @@ const LAYOUT: i64 = 1;
 /// Nodes of a cluster that are asked one after the other.
 const MOVES: usize = 4;
 
+/// Time between two attempts to find a primary that may just be changing.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// The oldest server that will do.
 const OLDEST: (u32, u32) = (6, 2);
 
@@ -38,6 +44,8 @@ pub(super) struct Link {
     /// The one declared key of every script.
     key: String,
     patience: Duration,
+    /// Who calls: no two processes have the same.
+    sender: Arc<str>,
     /// Instead of the server's clock, in tests.
     clock: Option<Arc<dyn Clock>>,
     line: Mutex<Line>,
@@ -61,13 +69,20 @@ struct About {
 }
 
 impl Link {
-    pub fn new(server: Server, prefix: &str, patience: Duration, clock: Option<Arc<dyn Clock>>) -> Arc<Self> {
+    pub fn new(
+        server: Server,
+        prefix: &str,
+        sender: Arc<str>,
+        patience: Duration,
+        clock: Option<Arc<dyn Clock>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             server,
             owner: std::sync::Mutex::default(),
             runtime: Handle::current(),
             key: format!("{prefix}m"),
             patience,
+            sender,
             clock,
             line: Mutex::default(),
         })
@@ -82,8 +97,8 @@ impl Link {
         let mut command = Cmd::with_capacity(arguments + 5, bytes + 128);
         command.arg("EVALSHA").arg(script.digest()).arg(1).arg(&self.key);
         match &self.clock {
-            None => command.arg(""),
-            Some(clock) => command.arg(clock.now().min(FAR)),
+            None => command.arg(&*self.sender),
+            Some(clock) => command.arg(format!("{} {}", self.sender, clock.now().min(FAR))),
         };
         command
     }
@@ -95,19 +110,36 @@ impl Link {
         command: Cmd,
         extra: Duration,
     ) -> Result<Value, StoreError> {
+        self.run_and_tell(script, command, extra, || {}).await
+    }
+
+    /// The same; `sent` is called as soon as every later call comes after this one.
+    pub async fn run_and_tell(
+        self: &Arc<Self>,
+        script: &'static Script,
+        command: Cmd,
+        extra: Duration,
+        sent: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Value, StoreError> {
         let link = self.clone();
-        let call = self.runtime.spawn(async move { link.call(script, &command, extra).await });
+        let call = self.runtime.spawn(async move { link.call(script, &command, extra, &sent).await });
         call.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string().into())))
     }
 
-    async fn call(&self, script: &Script, command: &Cmd, extra: Duration) -> Result<Value, StoreError> {
+    async fn call(
+        &self,
+        script: &Script,
+        command: &Cmd,
+        extra: Duration,
+        sent: &(dyn Fn() + Send + Sync),
+    ) -> Result<Value, StoreError> {
         let (number, mut connection) = self.connection().await?;
-        match self.send(number, &mut connection, command, extra).await? {
+        match self.send(number, &mut connection, command, extra, sent).await? {
             Err(error) if wants_script(&error) => {
-                self.send(number, &mut connection, &script.load(), extra)
+                self.send(number, &mut connection, &script.load(), extra, &|| {})
                     .await?
                     .map_err(|error| told(&error))?;
-                let again = self.send(number, &mut connection, command, extra).await?;
+                let again = self.send(number, &mut connection, command, extra, sent).await?;
                 again.map_err(|error| told(&error))
             }
             answer => answer.map_err(|error| told(&error)),
@@ -121,9 +153,20 @@ impl Link {
         connection: &mut MultiplexedConnection,
         command: &Cmd,
         extra: Duration,
+        sent: &(dyn Fn() + Send + Sync),
     ) -> Result<Result<Value, redis::RedisError>, StoreError> {
         let limit = self.patience + extra;
-        match timeout(limit, command.query_async::<Value>(connection)).await {
+        let query = async {
+            let mut query = pin!(command.query_async::<Value>(connection));
+            // The first look gives the command to the line, which keeps the order.
+            let first = poll_fn(|context| Poll::Ready(query.as_mut().poll(context))).await;
+            sent();
+            match first {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => query.await,
+            }
+        };
+        match timeout(limit, query).await {
             Err(_) => {
                 self.give_up(number).await;
                 Err(StoreError::Unreachable(format!("no answer within {} ms", limit.as_millis()).into()))
@@ -174,9 +217,18 @@ impl Link {
 
     /// The first connection, which is stricter: a server that cannot do is an error that does not pass.
     pub async fn open(&self) -> Result<(), StoreError> {
-        let connect = timeout(self.patience.max(Duration::from_secs(5)), self.connect(true));
-        let connection =
-            connect.await.map_err(|_| StoreError::Unreachable("no connection in time".into()))??;
+        let began = Instant::now();
+        let patience = self.patience.max(Duration::from_secs(5));
+        let connection = loop {
+            let connect = timeout(patience, self.connect(true));
+            match connect.await.map_err(|_| StoreError::Unreachable("no connection in time".into()))? {
+                // A Sentinel may not have heard yet that the primary is another one.
+                Err(StoreError::Unreachable(_)) if self.server.may_move() && began.elapsed() < patience => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                made => break made?,
+            }
+        };
         let mut line = self.line.lock().await;
         line.made += 1;
         line.open = Some((line.made, connection));

@@ -111,10 +111,11 @@ impl RedisStore {
         options.check()?;
         let (server, prefix) = (options.server(url)?, options.prefix());
         let patience = Duration::from_millis(options.timeout);
-        let data = Link::new(server.clone(), &prefix, patience, clock.clone());
-        let beat = Link::new(server.clone(), &prefix, patience, clock);
+        let sender = TaskId::new().to_text();
+        let data = Link::new(server.clone(), &prefix, sender.clone(), patience, clock.clone());
+        let beat = Link::new(server.clone(), &prefix, sender.clone(), patience, clock);
         data.open().await?;
-        let wake = Arc::new(Wake::new(server, &prefix));
+        let wake = Arc::new(Wake::new(server, &prefix, sender));
         let pusher = Pusher::new(data.clone(), wake.clone());
         Ok(Self {
             data,
@@ -143,7 +144,7 @@ impl Store for RedisStore {
         Box::pin(async move {
             let turn = advance::advance(&self.data, &self.runs, &step, self.lease).await?;
             if !turn.settled.is_empty() || !turn.ended.is_empty() {
-                self.wake.tell();
+                self.wake.tell_others();
             }
             Ok(turn)
         })

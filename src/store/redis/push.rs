@@ -101,8 +101,10 @@ impl Pusher {
         let size: usize = batch.sizes.iter().map(|part| part.specs).sum();
         let mut command = self.link.command(&PUSH, 3 * size + 4 * batch.sizes.len() + 64, batch.bytes);
         batch.write(&mut command);
-        let answer = self.link.run(&PUSH, command, EACH * size as u32).await;
-        self.wake.tell();
+        // Whoever claims need not wait for the answer: the claim comes after the push in any case.
+        let wake = self.wake.clone();
+        let told = move || wake.tell();
+        let answer = self.link.run_and_tell(&PUSH, command, EACH * size as u32, told).await;
         let answers = answer.and_then(|answer| batch.read(answer));
         match answers {
             Err(error) => sent.into_iter().for_each(|job| drop(job.answer.send(Err(error.clone())))),

@@ -1,4 +1,4 @@
-//! The scripts: each file of `lua` is a part, a script is its parts one after the other.
+//! The scripts: each file of `lua` is a part. A script is the terms, and a function of its parts one after the other.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,12 @@ pub(super) struct Script {
 macro_rules! script {
     ($name:ident: $($part:literal),*) => {
         pub(super) static $name: Script = {
-            const CODE: &str = concat!($(include_str!(concat!("lua/", $part, ".lua"))),*);
+            const CODE: &str = concat!(
+                include_str!("lua/terms.lua"),
+                "return (function()\n",
+                $(include_str!(concat!("lua/", $part, ".lua"))),*,
+                "\nend)()\n"
+            );
             Script { code: CODE, digest: LazyLock::new(|| redis::Script::new(CODE).get_hash().to_owned()) }
         };
     };

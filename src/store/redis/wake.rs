@@ -24,18 +24,36 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Wake {
     server: Server,
     channel: String,
+    /// What this process calls itself: its own words are no news to it.
+    sender: Arc<str>,
     heard: Arc<Notify>,
+    /// Those who wait for a word.
+    waiting: Arc<()>,
     listener: OnceLock<JoinHandle<()>>,
 }
 
 impl Wake {
-    pub fn new(server: Server, prefix: &str) -> Self {
-        Self { server, channel: format!("{prefix}wake"), heard: Arc::default(), listener: OnceLock::new() }
+    pub fn new(server: Server, prefix: &str, sender: Arc<str>) -> Self {
+        Self {
+            server,
+            channel: format!("{prefix}wake"),
+            sender,
+            heard: Arc::default(),
+            waiting: Arc::default(),
+            listener: OnceLock::new(),
+        }
     }
 
     /// Something was done by this process.
     pub fn tell(&self) {
         self.heard.notify_waiters();
+    }
+
+    /// The same, by one of those who wait: alone it need not be told.
+    pub fn tell_others(&self) {
+        if Arc::strong_count(&self.waiting) > 2 {
+            self.tell();
+        }
     }
 
     /// Resolves at the next word; registered before it is awaited, so that nothing in between is missed.
@@ -45,16 +63,21 @@ impl Wake {
         wake.as_mut().enable();
         self.listener.get_or_init(|| {
             let (server, channel, heard) = (self.server.clone(), self.channel.clone(), self.heard.clone());
+            let sender = self.sender.clone();
             runtime.spawn(async move {
                 loop {
-                    let _ = listen(&server, &channel, &heard).await;
+                    let _ = listen(&server, &channel, &sender, &heard).await;
                     // Whatever was said in between was missed.
                     heard.notify_waiters();
                     tokio::time::sleep(PAUSE).await;
                 }
             })
         });
-        wake
+        let waiting = self.waiting.clone();
+        async move {
+            let _waiting = waiting;
+            wake.await;
+        }
     }
 }
 
@@ -66,7 +89,7 @@ impl Drop for Wake {
     }
 }
 
-async fn listen(server: &Server, channel: &str, heard: &Notify) -> Result<(), Lost> {
+async fn listen(server: &Server, channel: &str, sender: &str, heard: &Notify) -> Result<(), Lost> {
     let subscribing = async {
         let (mut sink, messages) = server.find().await?.get_async_pubsub().await?.split();
         sink.subscribe(channel).await?;
@@ -76,6 +99,7 @@ async fn listen(server: &Server, channel: &str, heard: &Notify) -> Result<(), Lo
     heard.notify_waiters();
     loop {
         match timeout(SILENCE, messages.next()).await {
+            Ok(Some(word)) if word.get_payload_bytes() == sender.as_bytes() => {}
             Ok(Some(_)) => heard.notify_waiters(),
             Ok(None) => return Ok(()),
             // A half open line is as silent as a quiet one.

@@ -277,7 +277,7 @@ local function advance()
   local kept = { turn_no, now, settled, serials, claimed.first, ended, more, next_at }
   call('SET', K .. 'last:' .. node, cmsgpack.pack(kept), 'PX', ARGV[7])
   if size > 0 or #ended > 0 then
-    redis.pcall('PUBLISH', K .. 'wake', '')
+    tell()
   end
   return { now, settled, ended, more, next_at, claimed.raws, fetch(K .. 'spec', claimed.serials), claimed.lists,
     serials }

@@ -135,6 +135,6 @@ cascade(1000, ended)
 flush()
 forget_lanes()
 if #changed > 0 then
-  redis.pcall('PUBLISH', K .. 'wake', '')
+  tell()
 end
 return { changed, stopping, ended }

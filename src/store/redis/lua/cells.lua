@@ -13,7 +13,7 @@ function answers.swap()
   call('UNLINK', K .. 'scratch')
   set_cell(key, new, tonumber(ARGV[8]))
   flush()
-  redis.pcall('PUBLISH', K .. 'wake', '')
+  tell()
   return { 1 }
 end
 

@@ -164,5 +164,5 @@ for n = 1, tonumber(arg()) do
     tasks, raws = {}, {}
   end
 end
-redis.pcall('PUBLISH', K .. 'wake', '')
+tell()
 return answers
