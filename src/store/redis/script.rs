@@ -1,4 +1,6 @@
 //! The scripts: each file of `lua` is a part. A script is the terms, and a function of its parts one after the other.
+//! Making the functions of a script takes as long as what most calls do with them: those that few calls need are made
+//! by the first use of `rare()`, which gives what the last of these parts returns.
 
 use std::sync::LazyLock;
 
@@ -9,12 +11,18 @@ pub(super) struct Script {
 }
 
 macro_rules! script {
-    ($name:ident: $($part:literal),*) => {
+    ($name:ident: $($part:literal),* $(; rare: $($rare:literal),*; then: $($then:literal),*)?) => {
         pub(super) static $name: Script = {
             const CODE: &str = concat!(
                 include_str!("lua/terms.lua"),
                 "return (function()\n",
                 $(include_str!(concat!("lua/", $part, ".lua"))),*,
+                $(
+                    "local rarely\nlocal function rare()\nrarely = rarely or (function()\n",
+                    $(include_str!(concat!("lua/", $rare, ".lua"))),*,
+                    "\nend)()\nreturn rarely\nend\n",
+                    $(include_str!(concat!("lua/", $then, ".lua"))),*,
+                )?
                 "\nend)()\n"
             );
             Script { code: CODE, digest: LazyLock::new(|| redis::Script::new(CODE).get_hash().to_owned()) }
@@ -22,8 +30,8 @@ macro_rules! script {
     };
 }
 
-script!(PUSH: "book", "ends", "admit", "swap", "push");
-script!(ADVANCE: "book", "ends", "admit", "nodes", "claim", "advance");
+script!(PUSH: "book", "arguments", "lanes", "plain"; rare: "ends", "admit", "swap", "add"; then: "push");
+script!(ADVANCE: "book", "arguments", "lanes"; rare: "ends", "admit", "settle"; then: "nodes", "claim", "advance");
 script!(AMEND: "book", "ends", "amend");
 script!(PRUNE: "book", "ends", "prune");
 script!(CELLS: "book", "swap", "cells");

@@ -1,38 +1,7 @@
 -- What becomes of pushed specs: a look at all of them first, then the tasks, in the order in which they came.
---
--- A spec comes as three texts: its head (flags, the earliest start, the number of its lane in `wanted`, its
--- priority, what is said about its key and its blockers), the tail of the packed task, and the text that readers get, whose
--- first four bytes say where its input begins.
-local MINTED, KEYED, WAITS, GROUPED, EXPIRES, FLOWS = 1, 2, 4, 8, 16, 32
 local IGNORE, REPLACE, REFUSE = 0, 1, 2
 local DEBOUNCE, THROTTLE = 1, 2
-local AT_ONCE, AFTER = 0, 1
-local HOW, TAIL = '>BBI6I2i4', '>I6I6I5I4I4I4i4Bc0Bc0Bc0I2c0'
-
--- The lanes that specs name, by number: queue and name; `known` has those that were looked up.
-local wanted, known = {}, {}
-
-local function lane_for(number)
-  if known[number] then
-    return known[number]
-  end
-  local queue, name = wanted[number][1], wanted[number][2]
-  local field = pack('>Bc0Bc0', #queue, queue, #name, name)
-  local lane = look('lanes', field)
-  if not lane then
-    local kind = look('kinds', name)
-    if not kind then
-      kind = digits(count('kind', 1))
-      put('kinds', name, kind)
-    end
-    lane = digits(count('lane', 1))
-    put('lanes', field, lane)
-    put('ln', lane, pack('>I4Bc0Bc0', tonumber(kind), #queue, queue, #name, name))
-    put('k:' .. kind, lane, queue)
-  end
-  known[number] = tonumber(lane)
-  return known[number]
-end
+local TAIL = '>I6I6I5I4I4I4i4Bc0Bc0Bc0I2c0'
 
 local function spec_of(head, tail, text)
   local s = { text = text, ids = {} }

@@ -1,14 +1,7 @@
 -- advance: settle, promote, expire, cascade, claim, in that order and in one step.
 -- ARGV: the clock; what is said of expired attempts; the node, its host, its process, its turn; how long the
 -- answer is kept; the lanes of spawned tasks; the settlements; the claims.
-EXPIRED = ARGV[2]
-local node, host, pid, turn_no = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local at = 7
-
-local function arg()
-  at = at + 1
-  return ARGV[at]
-end
+local _, node, host, pid, turn_no, kept_for = arg(), arg(), arg(), arg(), tonumber(arg()), arg()
 
 -- The answer of the turn before, for a node that has not heard it. Claims that have been taken from it since
 -- are left out: they could not be settled.
@@ -46,9 +39,7 @@ end
 call('UNLINK', K .. 'last:' .. node)
 local owner = node_number(node, host, pid)
 
-for number = 1, tonumber(arg()) do
-  wanted[number] = { arg(), arg() }
-end
+read_lanes()
 
 local function is_plain(raw)
   local high, low = byte(raw, -2, -1)
@@ -104,59 +95,6 @@ local function write_plain()
   end
 end
 
--- Applies one settlement to a task that runs under its epoch; answers the transition.
-local function settle(t, s)
-  local cause = s.cause
-  if has(t, STOPS) then
-    cause = CANCEL
-  elseif has(t, TAKEN) and cause ~= COMPLETE then
-    cause = SUPERSEDE
-  end
-  let_go(t)
-  t.failures, t.losses = s.failures, s.losses
-  if s.attempt then
-    note(t, s.number, s.attempt)
-  end
-  if cause ~= RELEASE then
-    t.expires = 0
-  end
-  if STATE_BY[cause] then
-    if cause == COMPLETE and s.output then
-      put('out', t.serial, s.output)
-      flag(t, ANSWERED, true)
-      t.bytes = t.bytes + #s.output
-    end
-    if cause == SUPERSEDE then
-      stop_for(t, SUPERSEDED)
-    end
-    finish(t, cause)
-    if cause == COMPLETE and #s.spawn > 0 then
-      spawn(s.spawn)
-    end
-  else
-    t.state, t.cause, t.run_at = WAITING, cause, math.min(now + s.delay, 2 ^ 48 - 1)
-    if cause ~= RELEASE then
-      t.place = count('place', 1)
-    end
-    place(t)
-  end
-  return cause
-end
-
--- What is said of a settlement beside its task and its epoch.
-local function read_settlement(said)
-  local s = { spawn = {} }
-  local has_output, has_attempt, spawned
-  s.cause, s.delay, s.failures, s.losses, s.number, has_output, has_attempt, spawned =
-    unpacked('>BI6I4I4I4BBI4', said)
-  s.output = has_output == 1 and arg() or nil
-  s.attempt = has_attempt == 1 and arg() or nil
-  for k = 1, spawned do
-    s.spawn[k] = spec_of(arg(), arg(), arg())
-  end
-  return s
-end
-
 -- A settlement is its task, its epoch, packed, and what is said: of a success, which most are, only its
 -- budgets and its output. The task is a serial, or, after a zero, an id.
 local function settle_all(size)
@@ -173,7 +111,7 @@ local function settle_all(size)
       at = at + 1
       outputs[n] = ARGV[at]
     else
-      what = read_settlement(what)
+      what = rare().read_settlement(what)
     end
     said[n] = what
   end
@@ -199,36 +137,12 @@ local function settle_all(size)
           s = { cause = COMPLETE, delay = 0, output = output, spawn = {} }
           s.failures, s.losses = unpacked('>I4I4', said[n])
         end
-        settled[n] = string.char(settle(t, s))
+        settled[n] = string.char(rare().settle(t, s))
       end
     end
   end
   write_plain()
   return table.concat(settled)
-end
-
-local function promote()
-  local due = call('ZRANGEBYSCORE', K .. 'timed', '-inf', now, 'LIMIT', 0, 1000)
-  local serials = {}
-  for n, name in ipairs(due) do
-    serials[n] = sub(name, -16)
-  end
-  prefetch(serials)
-  for _, serial in ipairs(serials) do
-    local t = load(serial)
-    unplace(t)
-    place(t)
-  end
-end
-
-local function expire(max, ended)
-  local serials = call('ZRANGEBYSCORE', K .. 'x', '-inf', now, 'LIMIT', 0, max)
-  prefetch(serials)
-  for _, serial in ipairs(serials) do
-    local t = load(serial)
-    ended[#ended + 1] = t.id
-    expire_one(t)
-  end
 end
 
 local function wants_of(size)
@@ -252,12 +166,20 @@ local function advance()
     settled = settle_all(size)
     flush()
   end
-  promote()
-  flush()
-  expire(500, ended)
-  flush()
-  cascade(1000 - #ended, ended)
-  flush()
+  local due = call('ZRANGEBYSCORE', K .. 'timed', '-inf', now, 'LIMIT', 0, 1000)
+  if #due > 0 then
+    rare().promote(due)
+    flush()
+  end
+  local expired = call('ZRANGEBYSCORE', K .. 'x', '-inf', now, 'LIMIT', 0, 500)
+  if #expired > 0 then
+    rare().expire(expired, ended)
+    flush()
+  end
+  if call('EXISTS', K .. 'cascades') == 1 then
+    rare().cascade(1000 - #ended, ended)
+    flush()
+  end
   local max = tonumber(arg())
   local claimed = claim(owner, max, wants_of(tonumber(arg())), ended)
   raws = {}
@@ -275,7 +197,7 @@ local function advance()
   more = more and 1 or 0
   local serials = table.concat(claimed.serials)
   local kept = { turn_no, now, settled, serials, claimed.first, ended, more, next_at }
-  call('SET', K .. 'last:' .. node, cmsgpack.pack(kept), 'PX', ARGV[7])
+  call('SET', K .. 'last:' .. node, cmsgpack.pack(kept), 'PX', kept_for)
   if size > 0 or #ended > 0 then
     tell()
   end

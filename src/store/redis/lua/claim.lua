@@ -194,7 +194,7 @@ local function step(w, claimed, ended)
     end
     local t = load(sub(name, -16))
     ended[#ended + 1] = t.id
-    expire_one(t)
+    rare().expire_one(t)
     if w.alone then
       w.at, w.taken, w.expired = w.at + 1, w.taken + 1, w.expired + 1
     else

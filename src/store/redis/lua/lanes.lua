@@ -1,0 +1,39 @@
+-- How specs come, and their lanes.
+--
+-- A spec comes as three texts: its head (flags, the earliest start, the number of its lane in `wanted`, its
+-- priority, what is said about its key and its blockers), the tail of the packed task, and the text that readers get, whose
+-- first four bytes say where its input begins.
+local MINTED, KEYED, WAITS, GROUPED, EXPIRES, FLOWS = 1, 2, 4, 8, 16, 32
+local AT_ONCE, AFTER = 0, 1
+local HOW = '>BBI6I2i4'
+
+-- The lanes that specs name, by number: queue and name; `known` has those that were looked up.
+local wanted, known = {}, {}
+
+local function lane_for(number)
+  if known[number] then
+    return known[number]
+  end
+  local queue, name = wanted[number][1], wanted[number][2]
+  local field = pack('>Bc0Bc0', #queue, queue, #name, name)
+  local lane = look('lanes', field)
+  if not lane then
+    local kind = look('kinds', name)
+    if not kind then
+      kind = digits(count('kind', 1))
+      put('kinds', name, kind)
+    end
+    lane = digits(count('lane', 1))
+    put('lanes', field, lane)
+    put('ln', lane, pack('>I4Bc0Bc0', tonumber(kind), #queue, queue, #name, name))
+    put('k:' .. kind, lane, queue)
+  end
+  known[number] = tonumber(lane)
+  return known[number]
+end
+
+local function read_lanes()
+  for number = 1, tonumber(arg()) do
+    wanted[number] = { arg(), arg() }
+  end
+end
