@@ -85,6 +85,21 @@ pub async fn a_shared_rate_lets_a_burst_through_and_then_one_at_a_time(on: &Stag
     assert!(started <= 3 + elapsed / 400, "{started} starts in {elapsed} ms");
 }
 
+pub async fn a_rate_under_load_is_used_to_the_last_start(on: &Stage) {
+    // A burst of 10 s: what a busy machine is late by is not lost.
+    let (burst, interval) = (500, 20);
+    on.push(specs("task", 900)).await;
+    let lanes = || vec![LaneClaim { max: 900, ..rate(burst, interval, false).remove(0) }];
+    let began = on.now().await;
+    let mut started = on.claim_lanes("a", lanes()).await.len() as u64;
+    for step in 0..25 {
+        on.pass(interval).await;
+        started += on.claim_lanes(["a", "b"][step % 2], lanes()).await.len() as u64;
+    }
+    let most = u64::from(burst) + (on.now().await - began) / interval;
+    assert!(started <= most && started * 100 >= most * 99, "{started} of {most} starts");
+}
+
 pub async fn a_rate_says_when_it_has_room_again(on: &Stage) {
     on.push(specs("task", 2)).await;
     let claims = Claims { max: 9, lanes: rate(1, LONG, false) };

@@ -172,7 +172,7 @@ macro_rules! store_checks {
                 the_limit_of_a_group_spans_nodes_and_queues,
                 full_groups_do_not_hold_up_the_others,
                 a_shared_rate_lets_a_burst_through_and_then_one_at_a_time,
-                a_rate_says_when_it_has_room_again,
+                a_rate_under_load_is_used_to_the_last_start, a_rate_says_when_it_has_room_again,
                 a_rate_by_group_gives_every_group_its_own, a_rate_is_spent_only_on_starts,
                 a_limited_kind_does_not_hold_up_another,
             ]
