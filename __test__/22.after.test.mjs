@@ -30,10 +30,14 @@ test('it starts when all of them have completed, and not before', async t => {
   })
   const { state, waitingFor } = await child.status()
   assert.deepEqual([state, waitingFor.reason], ['blocked', 'blocker'])
+  const left = new Set(parents.map(({ id }) => id))
   for (const n of [2, 0, 1]) {
-    assert.equal((await child.status()).state, 'blocked')
+    const { state, waitingFor } = await child.status()
+    assert.equal(state, 'blocked')
+    assert.deepEqual(new Set(waitingFor.tasks), left)
     gates[n].resolve()
     await parents[n].result()
+    left.delete(parents[n].id)
   }
   assert.equal(await child.result(), 'child')
   assert.deepEqual(order, [2, 0, 1, 'child'])

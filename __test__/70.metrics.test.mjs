@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { defineTask } from '../index.js'
+import { CircuitBreaker, defineTask, RateLimiter } from '../index.js'
 import { deferred, failure, never, open, until } from './support/executors.mjs'
 
 const parse = createRequire(import.meta.url)('parse-prometheus-text-format')
@@ -165,6 +165,28 @@ test('gates say what they hold back', async t => {
   assert.equal(live, 2)
   gate.resolve()
   await Promise.all(runs)
+})
+
+test('rates and breakers are gates too, by their names or by what they were given to', async t => {
+  const circuitBreaker = new CircuitBreaker({ name: 'upstream', minCalls: 1, window: 1 })
+  const call = defineTask({ name: 'call', circuitBreaker, handler: () => Promise.reject(new Error('down')) })
+  const slow = defineTask({ name: 'slow', rateLimit: { limit: 1, per: '1h' }, handler: () => {} })
+  const rateLimit = new RateLimiter({ limit: 5, per: '1s', name: 'api' })
+  const executor = open(t, { tasks: [call, slow], queues: { default: {}, mail: { rateLimit } } })
+  await assert.rejects(executor.execute(call))
+  await executor.execute(slow)
+  const waits = executor.execute(slow)
+  waits.catch(() => {})
+  const { gates } = await executor.getMetrics()
+  assert.deepEqual(gates['breaker upstream'], {
+    kind: 'breaker',
+    state: 'closed',
+    circuit: 'open',
+    waiting: 0,
+  })
+  assert.deepEqual(gates['rate task slow'], { kind: 'rate', state: 'closed', waiting: 1 })
+  assert.deepEqual(gates['rate api'], { kind: 'rate', state: 'open', waiting: 0 })
+  assert.match(await executor.metricsText(), /task_gate_open\{.*gate="breaker upstream".*\} 0/)
 })
 
 test('the text is what Prometheus reads', async t => {

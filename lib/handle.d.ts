@@ -133,5 +133,7 @@ export interface TaskInfo<Out = unknown> {
     /** Of the queue, the kind, the limiter or the breaker, where it has one. */
     readonly name?: string
     readonly until?: Date
+    /** Of a blocked task: those of `after` that have not ended, by id; at most 100. */
+    readonly tasks?: readonly string[]
   }
 }

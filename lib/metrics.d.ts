@@ -55,10 +55,12 @@ export interface TaskMetrics extends TaskTotals {
 
 /** A limit at one moment. */
 export interface GateMetrics {
-  /** What limits: `'concurrency'` or `'pause'`. */
+  /** What limits: `'concurrency'`, `'pause'`, `'rate'` or `'breaker'`. */
   readonly kind: string
-  /** `'open'` or `'closed'`. */
+  /** `'open'` or `'closed'`: whether it lets tasks start. */
   readonly state: string
+  /** Of a circuit breaker: whether its circuit is `'closed'`, `'open'` or `'half-open'`. */
+  readonly circuit?: string
   /** Tasks that stand before it in this executor. */
   readonly waiting: number
 }

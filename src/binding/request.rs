@@ -242,6 +242,7 @@ pub(super) fn write_record(
     text: &mut String,
     record: &Record,
     progress: Option<&str>,
+    awaited: &[&TaskId],
     now: Millis,
     engine: &Engine,
 ) {
@@ -310,6 +311,11 @@ pub(super) fn write_record(
         if let Some(time) = hold.opens_in {
             let _ = write!(text, ",\"until\":{}", now.saturating_add(time));
         }
+        for (at, id) in awaited.iter().enumerate() {
+            text.push_str(if at > 0 { "," } else { ",\"tasks\":[" });
+            quote(text, id.as_str());
+        }
+        text.push_str(if awaited.is_empty() { "" } else { "]" });
         text.push('}');
     }
     text.push('}');

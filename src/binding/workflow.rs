@@ -1,11 +1,12 @@
 //! What runs and flows ask for: steps, results, logs, progress, and a flow as a whole. Answered by mail, as text.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::time::Duration;
 
 use crate::engine::{Engine, Level};
 use crate::error::TaskError;
-use crate::task::{Name, NoteKind, Record, TaskId, Text};
+use crate::task::{Name, NoteKind, Record, TaskId, Text, View};
 
 use super::mail::quote;
 use super::request::write_record;
@@ -15,6 +16,8 @@ use super::session::Session;
 const ROUND: Duration = Duration::from_millis(100);
 /// Records whose notes are asked for together.
 const MANY: usize = 1000;
+/// Tasks that one is said to wait for.
+const NAMED: usize = 100;
 
 impl Session {
     /// How far the task of a run has come.
@@ -102,12 +105,37 @@ pub(super) async fn write_records(
     for records in records.chunks(MANY) {
         let ids: Vec<TaskId> = records.iter().map(|record| record.spec.id.clone()).collect();
         let progress = progress_of(engine, &ids).await?;
+        let unended = unended(engine, records, now).await?;
         for (record, progress) in records.iter().zip(progress) {
             text.push_str(if text.ends_with('}') { "," } else { "" });
-            write_record(text, record, progress.as_deref(), now, engine);
+            let awaited = awaited_by(record, now).filter(|id| unended.contains(id));
+            let awaited: Vec<&TaskId> = awaited.take(NAMED).collect();
+            write_record(text, record, progress.as_deref(), &awaited, now, engine);
         }
     }
     Ok(())
+}
+
+/// The tasks that a blocked one was told to wait for.
+fn awaited_by(record: &Record, now: crate::time::Millis) -> impl Iterator<Item = &TaskId> {
+    let is_blocked = record.status.view(now) == View::Blocked;
+    record.spec.blockers.iter().filter(move |_| is_blocked).flat_map(|blockers| &blockers.ids)
+}
+
+/// Those of them that have not ended, as far as that is asked.
+async fn unended(
+    engine: &Engine,
+    records: &[Record],
+    now: crate::time::Millis,
+) -> Result<HashSet<TaskId>, TaskError> {
+    let ids: HashSet<TaskId> = records.iter().flat_map(|record| awaited_by(record, now)).cloned().collect();
+    let ids: Vec<TaskId> = ids.into_iter().take(MANY).collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let found = engine.get(ids.clone()).await?.records;
+    let is_unended = |record: Option<Record>| record.is_some_and(|record| !record.status.state.is_final());
+    Ok(ids.into_iter().zip(found).filter_map(|(id, record)| is_unended(record).then_some(id)).collect())
 }
 
 /// The tasks of a flow, oldest first.

@@ -12,6 +12,8 @@ pub struct Reading {
     pub kind: &'static str,
     /// Something may start.
     pub is_open: bool,
+    /// Of a circuit breaker: `closed`, `open` or `half-open`.
+    pub circuit: Option<&'static str>,
     /// Tasks that stand before it, withdrawn ones included.
     pub waiting: usize,
 }
@@ -37,9 +39,19 @@ impl Dispatcher {
         Self::read(self.gate(gate), lanes, now)
     }
 
+    /// A gate that others may have too, and that stands here wherever `is_it` finds it, if anywhere.
+    pub fn reading_of(&self, gate: &Gate, is_it: impl Fn(&Gate) -> bool, now: Millis) -> Reading {
+        let has_it = |lane: &&Lane| lane.gates.iter().any(|gate| is_it(self.gate(*gate)));
+        Self::read(gate, self.lanes.iter().filter(has_it), now)
+    }
+
     fn read<'a>(gate: &Gate, lanes: impl Iterator<Item = &'a Lane>, now: Millis) -> Reading {
         let is_open = gate.room(now).slots > 0;
-        Reading { kind: gate.kind(), is_open, waiting: lanes.map(|lane| lane.ready.len()).sum() }
+        let circuit = match gate {
+            Gate::Breaker(breaker) => Some(breaker.word(now)),
+            _ => None,
+        };
+        Reading { kind: gate.kind(), is_open, circuit, waiting: lanes.map(|lane| lane.ready.len()).sum() }
     }
 }
 
@@ -57,7 +69,7 @@ mod tests {
             dispatcher.ready(lane, 0, Entry { slot, run: 0 });
         }
         dispatcher.ready(OPEN_LANE, 0, Entry { slot: 3, run: 0 });
-        let open = Reading { kind: "concurrency", is_open: true, waiting: 3 };
+        let open = Reading { kind: "concurrency", is_open: true, circuit: None, waiting: 3 };
         assert_eq!(dispatcher.reading(gate, 0), open);
         let _ = dispatcher.poll(0, |_| true, |_, _| false, |_| ());
         assert_eq!(dispatcher.reading(gate, 0), Reading { is_open: false, waiting: 2, ..open });

@@ -1,5 +1,6 @@
 //! What of the core is counted, and what it says of itself when somebody asks for metrics.
 
+use crate::policy::Gate;
 use crate::store::{Push, Pushed, Refusal, Settled, Turn};
 use crate::task::{Cause, Name, Spec};
 use crate::time::Millis;
@@ -83,7 +84,23 @@ impl Core {
         let kinds = kinds.filter_map(|(kind, gate)| Some((format!("task {}", kind.name), (*gate)?)));
         let added = queues.chain(kinds).map(|(name, gate)| (name, dispatcher.reading(gate, now).into()));
         let paused = self.paused_queues.iter().map(|queue| (format!("pause {queue}"), GateState::paused()));
-        whole.into_iter().chain(added).chain(paused).collect()
+        let limits = self.placed_limits().into_iter().flat_map(|(place, limits)| {
+            let rate = limits.rate.map(|rate| {
+                let is_it =
+                    |gate: &Gate| matches!(gate, Gate::Rate(other) | Gate::Hold(other) if other.is(&rate));
+                let name = rate.rules().name.as_deref().unwrap_or(&place);
+                let reading = dispatcher.reading_of(&Gate::Rate(rate.clone()), is_it, now);
+                (format!("rate {name}"), reading.into())
+            });
+            let breaker = limits.breaker.map(|breaker| {
+                let is_it = |gate: &Gate| matches!(gate, Gate::Breaker(other) if other.is(&breaker));
+                let name = breaker.rules().name.as_deref().unwrap_or(&place);
+                let reading = dispatcher.reading_of(&Gate::Breaker(breaker.clone()), is_it, now);
+                (format!("breaker {name}"), reading.into())
+            });
+            rate.into_iter().chain(breaker)
+        });
+        whole.into_iter().chain(added).chain(paused).chain(limits).collect()
     }
 
     /// The queues that rows or settings name.

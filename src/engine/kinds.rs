@@ -211,6 +211,15 @@ impl Core {
         lane
     }
 
+    /// All limits, with what they were given to.
+    pub(super) fn placed_limits(&self) -> Vec<(String, Limits)> {
+        let of_all = ("executor".to_owned(), self.limits.clone());
+        let of_queues = self.queue_limits.iter();
+        let of_queues = of_queues.map(|(queue, limits)| (format!("queue {queue}"), limits.clone()));
+        let of_kinds = self.kinds.iter().map(|kind| (format!("task {}", kind.name), kind.limits.clone()));
+        [of_all].into_iter().chain(of_queues).chain(of_kinds).collect()
+    }
+
     /// The limits that hold for a kind in a queue, the innermost first, with a name for each place.
     fn limits_of(&self, kind: Option<KindId>, queue: &Name) -> Vec<(String, Limits)> {
         let kind = kind.map(|kind| &self.kinds[kind as usize]);

@@ -91,10 +91,14 @@ pub struct Commits {
 /// A limit at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GateState {
-    /// What limits: `concurrency`, `pause`.
+    /// What limits: `concurrency`, `pause`, `rate`, `breaker`.
     pub kind: &'static str,
-    /// `open` or `closed`.
+    /// `open` or `closed`: whether it lets tasks start.
     pub state: &'static str,
+    /// Of a circuit breaker: whether its circuit is `closed`, `open` or `half-open`. Only the first lets tasks start
+    /// freely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<&'static str>,
     /// Tasks that stand before it in this executor.
     pub waiting: usize,
 }
@@ -241,15 +245,15 @@ impl From<Counts> for QueueCounts {
 }
 
 impl From<Reading> for GateState {
-    fn from(Reading { kind, is_open, waiting }: Reading) -> Self {
-        Self { kind, state: if is_open { "open" } else { "closed" }, waiting }
+    fn from(Reading { kind, is_open, circuit, waiting }: Reading) -> Self {
+        Self { kind, state: if is_open { "open" } else { "closed" }, circuit, waiting }
     }
 }
 
 impl GateState {
     /// A queue that is paused.
     pub(crate) fn paused() -> Self {
-        Self { kind: "pause", state: "closed", waiting: 0 }
+        Self { kind: "pause", state: "closed", circuit: None, waiting: 0 }
     }
 }
 
