@@ -1,17 +1,24 @@
 // `key`: at most one unfinished task of a queue has it. `debounce` and `throttle` build on that.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineTask } from '../index.js'
-import { collect, deferred, failure, occupy, open, until, within } from './support/executors.mjs'
+import { collect, deferred, failure, occupy, until, within } from './support/executors.mjs'
+import { onEveryStore } from './support/stores.mjs'
 
 const echo = defineTask({ name: 'echo', handler: input => input })
 const key = 'user-7'
+
+async function start(on, options = undefined) {
+  const executor = on(options)
+  await executor.start()
+  return executor
+}
+
 const count = async executor => (await collect(executor.list())).length
 
-test('ignore, the default: whoever comes second gets the task that is there', async t => {
-  const executor = open(t, { concurrency: 1 })
+onEveryStore('ignore, the default: whoever comes second gets the task that is there', async (_t, on) => {
+  const executor = await start(on, { concurrency: 1 })
   const gate = await occupy(executor)
   const first = await executor.enqueue(echo, 1, { key })
   const second = await executor.enqueue(echo, 2, { key })
@@ -22,8 +29,8 @@ test('ignore, the default: whoever comes second gets the task that is there', as
   assert.deepEqual(await Promise.all([first.result(), second.result(), third.result()]), [1, 1, 1])
 })
 
-test('a key is free again when its task has ended, however it did', async t => {
-  const executor = open(t)
+onEveryStore('a key is free again when its task has ended, however it did', async (_t, on) => {
+  const executor = await start(on)
   const fails = defineTask({ name: 'fails', handler: () => Promise.reject(new Error('no')) })
   const completed = await executor.enqueue(echo, 1, { key })
   await completed.result()
@@ -36,8 +43,8 @@ test('a key is free again when its task has ended, however it did', async t => {
   assert.equal((await executor.enqueue(echo, 4, { key })).created, true)
 })
 
-test('a key belongs to its queue, and to all kinds in it', async t => {
-  const executor = open(t)
+onEveryStore('a key belongs to its queue, and to all kinds in it', async (_t, on) => {
+  const executor = await start(on)
   await executor.pause()
   const other = defineTask({ name: 'other', handler: () => 'other' })
   const handles = await Promise.all([
@@ -53,8 +60,8 @@ test('a key belongs to its queue, and to all kinds in it', async t => {
   assert.equal(handles[3].id, handles[0].id)
 })
 
-test('error: whoever comes second is refused, and leaves nothing behind', async t => {
-  const executor = open(t)
+onEveryStore('error: whoever comes second is refused, and leaves nothing behind', async (_t, on) => {
+  const executor = await start(on)
   await executor.pause()
   const first = await executor.enqueue(echo, 1, { key })
   await assert.rejects(executor.enqueue(echo, 2, { key, onConflict: 'error' }), failure('ERR_TASK_DUPLICATE'))
@@ -64,8 +71,8 @@ test('error: whoever comes second is refused, and leaves nothing behind', async 
   assert.equal((await executor.enqueue(echo, 2, { key, onConflict: 'error' })).created, true)
 })
 
-test('replace: the newest takes the place of one that waits', async t => {
-  const executor = open(t)
+onEveryStore('replace: the newest takes the place of one that waits', async (_t, on) => {
+  const executor = await start(on)
   await executor.pause()
   const old = await executor.enqueue(echo, 'old', { key })
   const young = await executor.enqueue(echo, 'young', { key, onConflict: 'replace' })
@@ -76,8 +83,8 @@ test('replace: the newest takes the place of one that waits', async t => {
   assert.equal((await old.status()).state, 'cancelled')
 })
 
-test('replace waits for one that runs, which keeps its success but gets no retry', async t => {
-  const executor = open(t, { concurrency: 4 })
+onEveryStore('replace waits for one that runs, which keeps its success but gets no retry', async (_t, on) => {
+  const executor = await start(on, { concurrency: 4 })
   const gates = { good: deferred(), bad: deferred() }
   const order = []
   const task = defineTask({
@@ -108,8 +115,8 @@ test('replace waits for one that runs, which keeps its success but gets no retry
   }
 })
 
-test('many at once with one key: one task', async t => {
-  const executor = open(t, { concurrency: 1 })
+onEveryStore('many at once with one key: one task', async (_t, on) => {
+  const executor = await start(on, { concurrency: 1 })
   const gate = await occupy(executor)
   const handles = await Promise.all(Array.from({ length: 200 }, (_, n) => executor.enqueue(echo, n, { key })))
   assert.equal(handles.filter(handle => handle.created).length, 1)
@@ -118,8 +125,8 @@ test('many at once with one key: one task', async t => {
   assert.deepEqual(new Set(await Promise.all(handles.map(handle => handle.result()))), new Set([0]))
 })
 
-test('at no moment do two tasks of one key run, under a storm of replacements', async t => {
-  const executor = open(t, { concurrency: 8 })
+onEveryStore('at no moment do two tasks of one key run, under a storm of replacements', async (_t, on) => {
+  const executor = await start(on, { concurrency: 8 })
   let [running, most, runs] = [0, 0, 0]
   const task = defineTask({
     name: 'task',
@@ -140,8 +147,8 @@ test('at no moment do two tasks of one key run, under a storm of replacements', 
   assert.ok(runs >= 10)
 })
 
-test('debounce: the newest input wins, and the start waits for quiet', async t => {
-  const executor = open(t)
+onEveryStore('debounce: the newest input wins, and the start waits for quiet', async (_t, on) => {
+  const executor = await start(on)
   const starts = []
   const note = defineTask({ name: 'note', handler: input => void starts.push([input, performance.now()]) })
   let last
@@ -163,8 +170,8 @@ test('debounce: the newest input wins, and the start waits for quiet', async t =
   await next.result()
 })
 
-test('debounce: maxWait bounds it, ten times the wait where nothing is said', async t => {
-  const executor = open(t)
+onEveryStore('debounce: maxWait bounds it, ten times the wait where nothing is said', async (_t, on) => {
+  const executor = await start(on)
   const starts = []
   const note = defineTask({ name: 'note', handler: input => void starts.push(input) })
   for (const debounce of [{ wait: 200, maxWait: 250 }, 30]) {
@@ -181,18 +188,44 @@ test('debounce: maxWait bounds it, ten times the wait where nothing is said', as
   }
 })
 
-test('throttle: the first wins, what comes in its time gives that task, ended or not', async t => {
-  const executor = open(t)
-  const since = performance.now()
-  const first = await executor.enqueue(echo, 1, { key, throttle: 150 })
-  assert.equal(await first.result(), 1)
-  const second = await executor.enqueue(echo, 2, { key, throttle: 150 })
-  assert.deepEqual([second.id, second.created], [first.id, false])
-  assert.equal(await second.result(), 1)
-  const third = await until(async () => {
-    const handle = await executor.enqueue(echo, 3, { key, throttle: 150 })
-    return handle.created && handle
-  })
-  assert.ok(performance.now() - since >= 148)
-  assert.equal(await third.result(), 3)
+onEveryStore(
+  'throttle: the first wins, what comes in its time gives that task, ended or not',
+  async (_t, on) => {
+    const executor = await start(on)
+    const since = performance.now()
+    const first = await executor.enqueue(echo, 1, { key, throttle: 150 })
+    assert.equal(await first.result(), 1)
+    const second = await executor.enqueue(echo, 2, { key, throttle: 150 })
+    assert.deepEqual([second.id, second.created], [first.id, false])
+    assert.equal(await second.result(), 1)
+    const third = await until(async () => {
+      const handle = await executor.enqueue(echo, 3, { key, throttle: 150 })
+      return handle.created && handle
+    })
+    assert.ok(performance.now() - since >= 148)
+    assert.equal(await third.result(), 3)
+  },
+)
+
+onEveryStore('a task that runs is cancelled for the reason that was given', async (_t, on) => {
+  const executor = await start(on)
+  const began = deferred()
+  const handler = (_, { signal }) => {
+    began.resolve()
+    return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+  }
+  const handle = await executor.enqueue(defineTask({ name: 'long', handler }))
+  await began.promise
+  const outcome = handle.result().catch(error => error)
+  await handle.cancel('the user has left')
+  const error = await within(outcome)
+  assert.equal(error.code, 'ERR_TASK_CANCELLED')
+  assert.match(error.message, /the user has left/)
+  assert.equal((await handle.status()).reason, 'the user has left')
+  // Whoever asks later, and elsewhere, is told the same.
+  const again = await executor.enqueue('long', null, { id: handle.id })
+  assert.deepEqual(
+    [again.created, await again.result().catch(({ message }) => message)],
+    [false, error.message],
+  )
 })

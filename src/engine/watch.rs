@@ -342,15 +342,16 @@ fn size_of_outcome(outcome: Option<&Final>) -> usize {
 }
 
 /// The outcome of an accepted final settlement.
-pub(super) fn final_of_end(end: &End) -> Final {
+pub(super) fn final_of_end(end: &End) -> Option<Final> {
     let settlement = &end.settlement;
     match settlement.cause {
-        Cause::Complete => Ok(settlement.output.clone().unwrap_or_else(|| "null".into())),
+        Cause::Complete => Some(Ok(settlement.output.clone().unwrap_or_else(|| "null".into()))),
         Cause::Fail | Cause::Poison => {
-            Err(error_of(settlement.attempt.as_ref(), end.spec.timeout, settlement.losses))
+            Some(Err(error_of(settlement.attempt.as_ref(), end.spec.timeout, settlement.losses)))
         }
-        Cause::Supersede => Err(TaskError::Cancelled("superseded".into())),
-        _ => Err(TaskError::Cancelled("on request".into())),
+        Cause::Supersede => Some(Err(TaskError::Cancelled("superseded".into()))),
+        // Why it was cancelled, only the store knows.
+        _ => None,
     }
 }
 

@@ -127,7 +127,13 @@ fn hear(shared: &Shared, turn: Arc<Turn>) {
         let mut watch = shared.watch();
         for end in ends.iter().filter(|end| end.settlement.state().is_final()) {
             ended += 1;
-            watch.end(&end.spec.id, &final_of_end(end));
+            match final_of_end(end) {
+                Some(outcome) => watch.end(&end.spec.id, &outcome),
+                None => {
+                    watch.doubt(&end.spec.id);
+                    shared.asked.notify_one();
+                }
+            }
         }
     }
     if !turn.ended.is_empty() {
