@@ -159,7 +159,7 @@ class RateLimiter {
   #take(key) {
     const wait = this.#native.take(key)
     if (wait >= 0) return wait
-    throw new TaskError(`too many keys are in use at once; ${describe(key)} is one too many`, {
+    throw new TaskError(`a limiter has at most 1000000 keys in use at once; ${describe(key)} is one too many`, {
       code: 'ERR_RATE_LIMITED',
     })
   }

@@ -208,6 +208,19 @@ mod tests {
     }
 
     #[test]
+    fn so_many_keys_are_kept_apart_and_not_one_more_until_time_has_passed() {
+        let rate = rate(1, 1000, true);
+        for n in 0..MAX_KEYS {
+            assert_eq!(rate.try_take(Some(&n.to_string()), 0), Ok(()));
+        }
+        assert_eq!(rate.try_take(Some("one too many"), 0), Err(Excess::Keys));
+        assert_eq!(rate.try_take(Some("7"), 0), Err(Excess::Until(1000)), "those that are known go on");
+        assert_eq!(rate.try_take(None, 0), Ok(()));
+        assert_eq!(rate.try_take(Some("one too many"), 1000), Ok(()));
+        assert_eq!(rate.keys(), 1);
+    }
+
+    #[test]
     fn keys_whose_time_has_passed_are_forgotten() {
         let rate = rate(1, 10, true);
         for n in 0..100_000u64 {

@@ -4,6 +4,14 @@ local function add(size, bound, guard)
   for n = 1, size do
     specs[n] = spec_of(arg(), arg(), arg())
   end
+  local ids = {}
+  for _, s in ipairs(specs) do
+    ids[#ids + 1] = s.id
+    for _, id in ipairs(s.ids) do
+      ids[#ids + 1] = id
+    end
+  end
+  ask_for(ids)
   if guard and not holds(guard.key, guard.old) then
     return { 'moved' }
   end

@@ -1,4 +1,5 @@
 -- What becomes of pushed specs: a look at all of them first, then the tasks, in the order in which they came.
+local MINTED, KEYED, WAITS = 1, 2, 4
 local IGNORE, REPLACE, REFUSE = 0, 1, 2
 local DEBOUNCE, THROTTLE = 1, 2
 local TAIL = '>I6I6I5I4I4I4i4Bc0Bc0Bc0I2c0'
@@ -198,15 +199,9 @@ end
 
 local function make(s)
   local place_no = count('place', 1)
-  local run_at = now
-  if s.when == AFTER then
-    run_at = now + s.time
-  elseif s.when ~= AT_ONCE then
-    run_at = s.time
-  end
   local t = {
     serial = digits(place_no), state = WAITING, cause = 0, flags = 0, owner = 0, epoch = 0, started = 0, first = 0,
-    place = place_no, wait = place_no, created = now, run_at = math.min(run_at, 2 ^ 48 - 1),
+    place = place_no, wait = place_no, created = now, run_at = start_of(s.when, s.time),
     lane = lane_for(s.lane), finished = 0, expires = s.expires, bytes = s.bytes, failures = 0, losses = 0,
     blockers = 0, priority = s.priority, id = s.id, group = s.group, key = s.key,
     flow = s.flow,
@@ -253,9 +248,12 @@ local function add_one(s, ties)
   end
   local t = make(s)
   local follows = take_key(t, s.quiet == THROTTLE and s.quiet_for or nil)
-  place(t)
   if s.waits or follows then
+    -- What it waits for may come later in this push: it is placed when it is tied.
+    t.apart = true
     ties[#ties + 1] = { t, follows }
+  else
+    place(t)
   end
   return { s.id, 1, ousted }
 end

@@ -43,10 +43,10 @@ read_lanes()
 
 local function is_plain(raw)
   local high, low = byte(raw, -2, -1)
-  return high == 0 and low == 0 and bit.band(byte(raw, 3), TAKEN + STOPS + AWAITED) == 0
+  return high == 0 and low == 0 and bit.band(byte(raw, 3), TAKEN + STOPS) == 0
 end
 
--- Successes that nothing else hangs on: most ends.
+-- Successes of tasks without a key: most ends.
 local plain = { tasks = {}, outputs = {}, runs = {}, heads = {}, sizes = {}, bytes = 0, size = 0 }
 local move, moved_all = marker({ ['v' .. RUNS] = -1, ['v' .. (COMPLETED + 3)] = 1 })
 
@@ -54,6 +54,10 @@ local move, moved_all = marker({ ['v' .. RUNS] = -1, ['v' .. (COMPLETED + 3)] = 
 local function complete_plain(serial, raw, output, budgets)
   local flags, run = byte(raw, 3), sub(raw, OWNER_AT, EPOCH_AT - 1)
   local bytes = unpacked('>I5', raw, 69) + #output
+  if bit.band(flags, AWAITED) ~= 0 then
+    flags = flags - AWAITED
+    hand_down(serial, true)
+  end
   local head = plain.heads[flags]
   if not head then
     head = pack('>BBBI4', COMPLETED, COMPLETE, bit.bor(flags, ANSWERED), 0)

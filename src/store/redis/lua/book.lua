@@ -207,8 +207,24 @@ local function change(t)
   t.changed = true
 end
 
+-- Serials by id, as far as they are known; false for an id of nobody.
+local known_serials = {}
+
+local function ask_for(ids)
+  for at, serial in ipairs(fetch(K .. 'ids', ids)) do
+    known_serials[ids[at]] = serial
+  end
+end
+
 local function find(id)
-  return look('ids', id)
+  local made = fields.ids and fields.ids[id]
+  if made ~= nil then
+    return made
+  end
+  if known_serials[id] == nil then
+    known_serials[id] = call('HGET', K .. 'ids', id)
+  end
+  return known_serials[id]
 end
 
 local function member(t)
@@ -290,6 +306,9 @@ local function flush_fields()
     end
     each('HDEL', K .. key, gone)
     each('HSET', K .. key, set)
+  end
+  for id, serial in pairs(fields.ids or {}) do
+    known_serials[id] = serial
   end
   fields = {}
 end
@@ -376,7 +395,18 @@ local function flush_marks()
   marks = {}
 end
 
+-- Those that wait for a task, by its serial, that its list does not have yet.
+local hung = {}
+
+local function flush_edges()
+  for serial, list in pairs(hung) do
+    each('RPUSH', K .. 'd:' .. serial, list)
+  end
+  hung = {}
+end
+
 local function flush()
+  flush_edges()
   flush_tasks()
   flush_fields()
   flush_ranked()
@@ -420,8 +450,12 @@ local function place(t)
   change(t)
 end
 
--- Takes a waiting task from where it stands.
+-- Takes a waiting task from where it stands; one of this push may stand nowhere yet.
 local function unplace(t)
+  if t.apart then
+    t.apart = nil
+    return
+  end
   local view = READY
   if t.blockers > 0 then
     view = BLOCKED
@@ -444,24 +478,6 @@ local function stop_for(t, reason)
   flag(t, STOPS, true)
   put('why', t.serial, reason)
   change(t)
-end
-
--- Failed attempts are frames: when, its number, and what the caller says about it; the newest 20 are kept.
-local function note(t, number, text)
-  local kept = has(t, TRIED) and look('at', t.serial) or ''
-  local frames, at = 0, 1
-  local first
-  while at <= #kept do
-    local size = unpacked('>I4', kept, at + 10)
-    at = at + 14 + size
-    first = first or at
-    frames = frames + 1
-  end
-  if frames >= 20 then
-    kept = sub(kept, first)
-  end
-  put('at', t.serial, kept .. pack('>I6I4I4', now, number, #text) .. text)
-  flag(t, TRIED, true)
 end
 
 -- Other processes should look; the one that calls knows what it has done.

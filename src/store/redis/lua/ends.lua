@@ -107,11 +107,8 @@ local STATE_BY = {
 -- Ends a task that no index holds any more: tells its dependents, files it, frees its key.
 local function finish(t, cause)
   t.state, t.cause, t.finished, t.blockers = STATE_BY[cause], cause, now, 0
-  local number = count('end', 1)
   if has(t, AWAITED) then
-    -- A list of its own: the task may be revived and awaited again before this one is worked off.
-    call('RENAME', K .. 'd:' .. t.serial, K .. 'c:' .. digits(number))
-    call('RPUSH', K .. 'cascades', digits(number) .. ':' .. (t.state == COMPLETED and 1 or 0))
+    hand_down(t.serial, t.state == COMPLETED)
     flag(t, AWAITED, false)
   end
   table.insert(filed[t.state], t.serial)
@@ -187,6 +184,24 @@ local function forget_lanes()
   end
 end
 
+-- Failed attempts are frames: when, its number, and what the caller says about it; the newest 20 are kept.
+local function note(t, number, text)
+  local kept = has(t, TRIED) and look('at', t.serial) or ''
+  local frames, at = 0, 1
+  local first
+  while at <= #kept do
+    local size = unpacked('>I4', kept, at + 10)
+    at = at + 14 + size
+    first = first or at
+    frames = frames + 1
+  end
+  if frames >= 20 then
+    kept = sub(kept, first)
+  end
+  put('at', t.serial, kept .. pack('>I6I4I4', now, number, #text) .. text)
+  flag(t, TRIED, true)
+end
+
 local function expire_one(t)
   unplace(t)
   t.expires = 0
@@ -211,12 +226,17 @@ local function cascade(max, ended)
       serials[at] = sub(edge, 1, 16)
     end
     prefetch(serials)
+    local writes = {}
     for at, edge in ipairs(edges) do
-      local t = load(serials[at])
       local wait, run_anyway = string.match(edge, '^%d+:(%d+):(%d)$')
-      if t and not t.gone and t.wait == tonumber(wait) and t.state == WAITING then
+      local may_run = completed == '1' or run_anyway == '1'
+      local raw = may_run and released(serials[at], tonumber(wait))
+      local t = not raw and load(serials[at])
+      if raw then
+        writes[#writes + 1], writes[#writes + 2] = serials[at], raw
+      elseif t and not t.gone and t.wait == tonumber(wait) and t.state == WAITING then
         unplace(t)
-        if completed == '1' or run_anyway == '1' then
+        if may_run then
           t.blockers = t.blockers - 1
           place(t)
         else
@@ -226,6 +246,7 @@ local function cascade(max, ended)
         end
       end
     end
+    each('HSET', K .. 't', writes)
     max = max - #edges
   end
 end
@@ -276,7 +297,7 @@ local function tie(t, follows, forgiven)
     local blocker = serial and load(serial)
     if blocker and not blocker.gone then
       if blocker.state == WAITING or blocker.state == RUNNING then
-        call('RPUSH', K .. 'd:' .. blocker.serial, t.serial .. ':' .. digits(t.wait) .. ':' .. (to[2] and 1 or 0))
+        hang(blocker.serial, t.serial .. ':' .. digits(t.wait) .. ':' .. (to[2] and 1 or 0))
         flag(blocker, AWAITED, true)
         change(blocker)
         t.blockers = t.blockers + 1

@@ -3,7 +3,7 @@
 -- A spec comes as three texts: its head (flags, the earliest start, the number of its lane in `wanted`, its
 -- priority, what is said about its key and its blockers), the tail of the packed task, and the text that readers get, whose
 -- first four bytes say where its input begins.
-local MINTED, KEYED, WAITS, GROUPED, EXPIRES, FLOWS = 1, 2, 4, 8, 16, 32
+local GROUPED, EXPIRES, FLOWS = 8, 16, 32
 local AT_ONCE, AFTER = 0, 1
 local HOW = '>BBI6I2i4'
 
@@ -30,6 +30,16 @@ local function lane_for(number)
   end
   known[number] = tonumber(lane)
   return known[number]
+end
+
+-- The earliest start of a spec.
+local function start_of(when, time)
+  if when == AFTER then
+    return math.min(now + time, 2 ^ 48 - 1)
+  elseif when ~= AT_ONCE then
+    return time
+  end
+  return now
 end
 
 local function read_lanes()

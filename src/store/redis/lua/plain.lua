@@ -3,12 +3,7 @@
 -- What specs with one head have in common: when they may start, and their lane.
 local function alike(head)
   local flags, when, time, number, priority = unpacked(HOW, head)
-  local run_at = now
-  if when == AFTER then
-    run_at = math.min(now + time, 2 ^ 48 - 1)
-  elseif when ~= AT_ONCE then
-    run_at = time
-  end
+  local run_at = start_of(when, time)
   local lane = lane_for(number)
   local common = { lane = lane, run_at = run_at, timed = run_at > now, size = 0, groups = {} }
   common.grouped, common.expires = bit.band(flags, GROUPED) ~= 0, bit.band(flags, EXPIRES) ~= 0
@@ -81,6 +76,7 @@ local function add_plain(size)
     end
   end
   each('HSET', K .. 'ids', by_id)
+  known_serials = {}
   each('HSET', K .. 'spec', specs)
   each('HSET', K .. 't', by_serial)
   for _, common in pairs(heads) do
