@@ -1,7 +1,7 @@
 //! What limits promise, on any store: for the tests of each.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -88,8 +88,10 @@ pub async fn a_dead_upstream_is_left_alone(store: Arc<dyn Store>) {
     let breaker = CircuitBreaker::with_policy(policy).expect("a policy");
     let worker = executor(&store, 1);
     let calls = Arc::new(AtomicU32::new(0));
-    let counted = calls.clone();
+    let states = Arc::new(Mutex::new(Vec::new()));
+    let (counted, seen, looked_at) = (calls.clone(), states.clone(), breaker.clone());
     let handler = move |n: u32| {
+        seen.lock().expect("nobody panics").push(looked_at.state());
         // It is back after the four calls that have opened the breaker, and three probes.
         let is_up = counted.fetch_add(1, Ordering::SeqCst) >= FAILURES;
         async move { if is_up { Ok(n) } else { Err("503") } }
@@ -103,6 +105,11 @@ pub async fn a_dead_upstream_is_left_alone(store: Arc<dyn Store>) {
         assert_eq!(output.parse::<usize>().expect("a number"), n);
     }
     assert_eq!(calls.load(Ordering::SeqCst), 1000 + FAILURES);
+    let states = states.lock().expect("nobody panics").clone();
+    let probes = FAILURES as usize + 1;
+    assert_eq!(states[..4], ["closed"; 4], "they open it");
+    assert!(states[4..probes].iter().all(|state| *state == "half-open"), "nothing but probes: {states:?}");
+    assert!(states[probes..].iter().all(|state| *state == "closed"));
     ends(worker.close()).await;
 }
 

@@ -149,6 +149,17 @@ pub async fn groups_take_turns(on: &Stage) {
     assert!(all.windows(2).all(|pair| pair[0].starts_with("crowd") && pair[1].starts_with("crowd")));
 }
 
+pub async fn one_task_waits_two_turns_at_most_for_a_crowd(on: &Stage) {
+    let crowd = specs("crowd", 400).into_iter();
+    on.push(crowd.map(|spec| Spec { group: Some("crowd".into()), ..spec }).collect()).await;
+    for alone in ["first", "second", "third"] {
+        on.claim("node", 7).await;
+        on.add(Spec { group: Some("alone".into()), ..spec(alone) }).await;
+        let next = [on.claim_one("a").await, on.claim_one("b").await];
+        assert!(next.iter().any(|run| run.spec.id == id(alone)), "{:?}", ids(&next));
+    }
+}
+
 pub async fn turns_never_go_before_priorities(on: &Stage) {
     let of = |task: &str, group: &str, priority| Spec { group: Some(group.into()), ..ranked(task, priority) };
     on.push(vec![of("3", "a", 1), of("4", "a", 1), of("5", "b", 0), of("1", "a", 2), of("2", "a", 2)]).await;

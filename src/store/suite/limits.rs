@@ -85,21 +85,6 @@ pub async fn a_shared_rate_lets_a_burst_through_and_then_one_at_a_time(on: &Stag
     assert!(started <= 3 + elapsed / 400, "{started} starts in {elapsed} ms");
 }
 
-pub async fn a_rate_under_load_is_used_to_the_last_start(on: &Stage) {
-    // A burst of 10 s: what a busy machine is late by is not lost.
-    let (burst, interval) = (500, 20);
-    on.push(specs("task", 900)).await;
-    let lanes = || vec![LaneClaim { max: 900, ..rate(burst, interval, false).remove(0) }];
-    let began = on.now().await;
-    let mut started = on.claim_lanes("a", lanes()).await.len() as u64;
-    for step in 0..25 {
-        on.pass(interval).await;
-        started += on.claim_lanes(["a", "b"][step % 2], lanes()).await.len() as u64;
-    }
-    let most = u64::from(burst) + (on.now().await - began) / interval;
-    assert!(started <= most && started * 100 >= most * 99, "{started} of {most} starts");
-}
-
 pub async fn a_rate_says_when_it_has_room_again(on: &Stage) {
     on.push(specs("task", 2)).await;
     let claims = Claims { max: 9, lanes: rate(1, LONG, false) };
@@ -107,6 +92,30 @@ pub async fn a_rate_says_when_it_has_room_again(on: &Stage) {
     let turn = on.step("node", Vec::new(), claims).await;
     assert_eq!(turn.claimed.len(), 1);
     assert!(turn.next_at.is_some_and(|at| at >= before + LONG && at <= turn.now + LONG));
+}
+
+/// On whatever clock the store has: as many start as the arithmetic gives at the time that the answer tells, in every
+/// step. So what is left of a limit is neither lost nor lent, and a load uses all of it.
+pub async fn every_place_under_a_rate_is_used(on: &Stage) {
+    on.push(specs("task", 200)).await;
+    let lanes = rate(5, 7, false);
+    let rate = lanes[0].rate.clone().unwrap();
+    let mut tat = 0;
+    for pause in [0, 1, 7, 20, 0, 6, 100, 3, 40, 0, 8, 21, 36, 5] {
+        on.pass(pause).await;
+        let turn = on.step("node", Vec::new(), Claims { max: 99, lanes: lanes.clone() }).await;
+        let mut places = 0;
+        let reopens_at = loop {
+            let (next, answer) = rate.take(tat, turn.now);
+            tat = next;
+            match answer {
+                Ok(()) => places += 1,
+                Err(at) => break at,
+            }
+        };
+        assert_eq!(turn.claimed.len(), places, "after {pause} ms");
+        assert_eq!(turn.next_at, Some(reopens_at));
+    }
 }
 
 pub async fn a_rate_by_group_gives_every_group_its_own(on: &Stage) {

@@ -164,7 +164,8 @@ macro_rules! store_checks {
                 lanes_are_merged_by_priority_and_arrival,
                 a_lane_that_is_named_twice_gives_each_task_once,
                 a_paused_queue_starts_nothing, a_pause_does_not_touch_what_runs,
-                groups_take_turns, turns_never_go_before_priorities,
+                groups_take_turns, one_task_waits_two_turns_at_most_for_a_crowd,
+                turns_never_go_before_priorities,
             ]
             limits: [
                 the_total_of_a_kind_spans_nodes_and_queues,
@@ -172,7 +173,7 @@ macro_rules! store_checks {
                 the_limit_of_a_group_spans_nodes_and_queues,
                 full_groups_do_not_hold_up_the_others,
                 a_shared_rate_lets_a_burst_through_and_then_one_at_a_time,
-                a_rate_under_load_is_used_to_the_last_start, a_rate_says_when_it_has_room_again,
+                a_rate_says_when_it_has_room_again, every_place_under_a_rate_is_used,
                 a_rate_by_group_gives_every_group_its_own, a_rate_is_spent_only_on_starts,
                 a_limited_kind_does_not_hold_up_another,
             ]
