@@ -185,6 +185,16 @@ test('debounce, expiry and retention live by it', async t => {
   assert.equal((await tasks.counts()).completed, 0)
 })
 
+test('timers that a test has replaced do not stop it', async t => {
+  const { clock, tasks, diary, note } = start(t)
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'setImmediate'] })
+  tasks.register({ name: 'note', handler: note, retry: { attempts: 2, base: '1h' } })
+  await tasks.enqueueMany('note', new Array(5_000).fill(null))
+  await tasks.enqueue('note', null, { delay: '2h' })
+  await clock.advance('3h')
+  assert.deepEqual([diary.length, diary.at(-1)], [5_001, 2])
+})
+
 test('what will never run is told, with what holds it', async t => {
   const { clock, tasks, note } = start(t)
   await clock.runUntilIdle()

@@ -9,6 +9,8 @@
 // Invariants: this side allots slots and frees them; no user code runs while `ready` is read; `runs[slot]` counts the
 // starts of a slot as the engine does; after 3 ms of own work in a row the loop is let go.
 
+// Those of Node, also where a test has replaced the global ones since.
+const { setImmediate } = require('node:timers')
 const { Guarded, asks } = require('./guarded')
 const { RunContext, closedError } = require('./context')
 const { TaskError } = require('./errors')

@@ -159,9 +159,12 @@ class RateLimiter {
   #take(key) {
     const wait = this.#native.take(key)
     if (wait >= 0) return wait
-    throw new TaskError(`a limiter has at most 1000000 keys in use at once; ${describe(key)} is one too many`, {
-      code: 'ERR_RATE_LIMITED',
-    })
+    throw new TaskError(
+      `a limiter has at most 1000000 keys in use at once; ${describe(key)} is one too many`,
+      {
+        code: 'ERR_RATE_LIMITED',
+      },
+    )
   }
 
   #excess(retryAfter) {

@@ -148,3 +148,40 @@ impl SharedBreaker {
         self.0.bells.ring();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn never_more_probes_than_allowed_however_many_threads_ask() {
+        let policy = BreakerPolicy { open_for: 100, probes: 3, ..BreakerPolicy::default() };
+        let rules = BreakerRules { name: None, shared: None, fails: false, holder: "all threads".into() };
+        let breaker = SharedBreaker::new(policy, rules).unwrap();
+        breaker.open(0, Some(100));
+        assert!(breaker.admit(99).is_err());
+        let (probing, passed) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let Ok(permit) = breaker.admit(100) else {
+                            std::thread::yield_now();
+                            continue;
+                        };
+                        assert!(probing.fetch_add(1, Ordering::SeqCst) < 3, "a fourth probe");
+                        std::thread::yield_now();
+                        probing.fetch_sub(1, Ordering::SeqCst);
+                        passed.fetch_add(1, Ordering::SeqCst);
+                        // It says nothing, so the next one may try.
+                        breaker.give(permit, Verdict::Unknown, 0, 100);
+                    }
+                });
+            }
+        });
+        assert!(passed.into_inner() >= 3);
+        assert_eq!(breaker.word(100), "half-open");
+    }
+}
