@@ -26,9 +26,12 @@ pub(crate) use timeline::Timeline;
 /// or a length of time.
 pub type Millis = u64;
 
-/// The start of the monotonic clock.
+/// The start of the monotonic clock: a little before whoever asks first, since a moment of 0 is taken for none.
 pub(crate) fn origin() -> Instant {
-    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(|| {
+        let now = Instant::now();
+        now.checked_sub(Duration::from_millis(1)).unwrap_or(now)
+    });
     *ORIGIN
 }
 
@@ -184,5 +187,15 @@ impl Clock for ManualClock {
 impl<C: Clock> Clock for std::sync::Arc<C> {
     fn now(&self) -> Millis {
         (**self).now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_moment_is_that_of_none() {
+        assert!(Time::default().micros() > 0 && monotonic() > 0);
     }
 }
