@@ -2,14 +2,14 @@
 
 use rusqlite::{Result, params};
 
-use crate::store::plan::{BLOCKED, TAKEN};
+use crate::store::plan::TAKEN;
 use crate::store::{Advance, Settled, Turn};
 use crate::task::{Attempt, Cause, Settlement, State, TaskId, View};
 use crate::time::Millis;
 
 use super::STEP;
 use super::claim::Runs;
-use super::ledger::{Ledger, Owed};
+use super::ledger::Ledger;
 use super::row::{AWAITED, Task, first, signed};
 
 impl Ledger<'_> {
@@ -171,80 +171,5 @@ impl Ledger<'_> {
         task.status.note(Attempt { at: self.now, ..Attempt::expired(number) });
         ended.push(task.spec.id.clone());
         self.finish(&mut task, Cause::Expire)
-    }
-
-    /// Tells up to `max` dependents of ended tasks.
-    pub fn cascade(&mut self, max: usize, ended: &mut Vec<TaskId>) -> Result<()> {
-        let (mut left, mut is_empty) = (max, false);
-        while left > 0 {
-            let read = |row: &rusqlite::Row<'_>| {
-                Ok((
-                    row.get::<_, i64>(0)?,
-                    Owed { blocker: row.get(1)?, upto: row.get(2)?, completed: row.get(3)? },
-                ))
-            };
-            // What earlier steps have left comes first.
-            let written = if is_empty { None } else { first(&mut self.sql.first_cascade, [], read)? };
-            is_empty = written.is_none();
-            let Some((no, owed)) =
-                written.map(|(no, owed)| (Some(no), owed)).or_else(|| Some((None, self.owed.pop_front()?)))
-            else {
-                return Ok(());
-            };
-            let Owed { blocker, upto, completed } = owed;
-            let read = |row: &rusqlite::Row<'_>| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
-            };
-            let edges = super::row::all(&mut self.sql.edges, params![blocker, upto, left as i64], read)?;
-            let is_last = edges.len() < left;
-            for (wait_no, dependent, runs_anyway) in &edges {
-                self.tell(*dependent, *wait_no, completed || *runs_anyway, ended)?;
-            }
-            left -= edges.len();
-            if let Some((wait_no, ..)) = edges.last() {
-                self.sql.drop_edges.execute(params![blocker, wait_no])?;
-            }
-            match (no, is_last) {
-                (Some(no), true) => drop(self.sql.drop_cascade.execute([no])?),
-                (None, false) => self.owed.push_front(owed),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells one dependent that a blocker of its wait has ended.
-    fn tell(&mut self, serial: i64, wait_no: i64, goes_on: bool, ended: &mut Vec<TaskId>) -> Result<()> {
-        // A record of a wide fan-in is long: reading it for each of its blockers would take their square.
-        if goes_on && self.release(serial, wait_no)? {
-            return Ok(());
-        }
-        let waits = |task: &Task| task.wait_no == wait_no && task.status.state == State::Waiting;
-        let Some(mut task) = self.at(serial)?.filter(waits) else { return Ok(()) };
-        self.unplace(&mut task)?;
-        if goes_on {
-            task.status.blockers -= 1;
-            self.place(&task)?;
-            return self.save(&task);
-        }
-        task.status.cancel = Some(BLOCKED.into());
-        ended.push(task.spec.id.clone());
-        self.finish(&mut task, Cause::Block)
-    }
-
-    /// One blocker less, without reading the record; false where that has to be read.
-    fn release(&mut self, serial: i64, wait_no: i64) -> Result<bool> {
-        let read = |row: &rusqlite::Row<'_>| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i32>>(1)?, row.get::<_, Option<i64>>(2)?))
-        };
-        let told = first(&mut self.sql.tell_blocked, params![serial, wait_no, signed(self.now)], read)?;
-        let Some((left, priority, place)) = told else { return Ok(false) };
-        if left == 0 {
-            let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i32>(1)?));
-            let Some((lane, pushed)) = first(&mut self.sql.lane_of, [serial], read)? else { return Ok(true) };
-            self.add_ungrouped(lane, priority.unwrap_or(pushed), place.unwrap_or(serial), serial)?;
-            self.recount(lane, View::Blocked, View::Waiting)?;
-        }
-        Ok(true)
     }
 }

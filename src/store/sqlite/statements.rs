@@ -125,12 +125,10 @@ statements! {
     add_edge: "INSERT INTO edge VALUES (?1, ?2, ?3, ?4)",
     edges: "SELECT wait_no, dependent, on_failure FROM edge WHERE blocker = ?1 AND wait_no <= ?2 ORDER BY wait_no LIMIT ?3",
     drop_edges: "DELETE FROM edge WHERE blocker = ?1 AND wait_no <= ?2",
-    // One blocker less; the last one only where the task is ready then, in no group.
-    tell_blocked: "UPDATE status SET blockers = blockers - 1
-        WHERE serial = ?1 AND wait_no = ?2 AND state = 0 AND (blockers > 1 OR blockers = 1
-            AND coalesce(run_at, 0) <= ?3 AND (SELECT grp IS NULL FROM task WHERE serial = ?1))
-        RETURNING blockers, priority, place",
-    lane_of: "SELECT lane, priority FROM task WHERE serial = ?1",
+    blocked: "SELECT s.blockers, s.run_at, s.priority, s.place, t.lane, t.priority, t.grp IS NULL
+        FROM status s CROSS JOIN task t ON t.serial = s.serial
+        WHERE s.serial = ?1 AND s.wait_no = ?2 AND s.state = 0 AND s.blockers > 0",
+    set_blockers: "UPDATE status SET blockers = ?2 WHERE serial = ?1",
     add_cascade: "INSERT INTO cascade (blocker, upto, completed) VALUES (?1, ?2, ?3)",
     first_cascade: "SELECT no, blocker, upto, completed FROM cascade ORDER BY no LIMIT 1",
     drop_cascade: "DELETE FROM cascade WHERE no = ?1",
