@@ -208,7 +208,9 @@ function listOf(reader, what, least, most) {
       throw refuse(option, `an array of ${least} to ${most} ${what}`, value)
     }
     const place = new Place(option)
-    return Array.from(value, (element, at) => reader(element, place.of(at), call))
+    const list = []
+    for (const element of value) list.push(reader(element, place.of(list.length), call))
+    return list
   }
 }
 
