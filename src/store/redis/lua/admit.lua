@@ -1,5 +1,5 @@
 -- What becomes of pushed specs: a look at all of them first, then the tasks, in the order in which they came.
-local MINTED, KEYED, WAITS = 1, 2, 4
+local MINTED, KEYED = 1, 2
 local IGNORE, REPLACE, REFUSE = 0, 1, 2
 local DEBOUNCE, THROTTLE = 1, 2
 local TAIL = '>I6I6I5I4I4I4i4Bc0Bc0Bc0I2c0'
