@@ -1,9 +1,10 @@
 //! Workflows: tasks that are found, counted and changed together.
 
 use crate::store::{Amend, Filter, Keep, Query, Retention};
-use crate::task::{Spec, View};
+use crate::task::{OnBlockerFailure, Record, Spec, View, When};
+use crate::time::Millis;
 
-use super::stage::{Stage, after, id, spec};
+use super::stage::{LONG, Stage, after, blocked, done, failure, fate, id, spec};
 
 fn of(flow: &str, spec: Spec) -> Spec {
     Spec { flow: Some(flow.into()), ..spec }
@@ -70,4 +71,69 @@ pub async fn a_pruned_task_is_not_in_its_flow(on: &Stage) {
     assert_eq!(listed(on, in_flow("flow")).await, ["b"]);
     on.amend(&id("b"), Amend::Remove).await;
     assert!(listed(on, in_flow("flow")).await.is_empty());
+}
+
+/// A flow of every sort of task, whose blockers may come after them.
+fn mixed(prefix: &str, is_new: bool, now: Millis) -> Vec<Spec> {
+    let name = |text: &str| format!("{prefix}-{text}");
+    let tied = |text: &str, blockers: &[&str]| {
+        let blockers: Vec<String> = blockers.iter().map(|blocker| name(blocker)).collect();
+        after(&name(text), &blockers.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let mut specs = vec![
+        tied("end", &["left", "right", "grouped"]),
+        Spec { when: When::After(LONG), ..tied("late", &["root"]) },
+        Spec { expires_at: Some(now + LONG), ..tied("left", &["root"]) },
+        Spec { priority: 3, ..tied("right", &["root", "first"]) },
+        Spec { group: Some("tenant".into()), ..tied("grouped", &["root"]) },
+        Spec { priority: -1, ..spec(&name("root")) },
+        Spec { group: Some("tenant".into()), ..spec(&name("first")) },
+        Spec { when: When::After(10_000), ..spec(&name("soon")) },
+        blocked(&name("anyway"), &[&name("soon")], OnBlockerFailure::Run),
+    ];
+    for spec in &mut specs {
+        (spec.minted, spec.flow) = (is_new, Some(prefix.into()));
+    }
+    specs
+}
+
+pub async fn a_flow_that_nothing_can_refuse_is_as_any_other(on: &Stage) {
+    for (prefix, is_new) in [("new", true), ("given", false)] {
+        let specs = mixed(prefix, is_new, on.now().await);
+        let state = async || {
+            let mut seen = Vec::new();
+            for spec in &specs {
+                let Record { status, spec, .. } = on.get(&spec.id).await;
+                let blockers = spec.blockers.as_ref().map(|blockers| blockers.ids.clone());
+                seen.push((status.state, status.cause, status.blockers, blockers));
+            }
+            (seen, on.counts().await)
+        };
+        let pushed = on.push(specs.clone()).await;
+        assert!(pushed.iter().all(|task| task.created));
+        assert_eq!(listed(on, in_flow(prefix)).await.len(), specs.len());
+        let fresh = state().await;
+        assert_eq!(fresh.0.iter().map(|one| one.2).collect::<Vec<_>>(), [3, 1, 1, 2, 1, 0, 0, 0, 1]);
+        // The push again, before and after some of it has run, is the push that was.
+        for ends in [&[][..], &["first", "root"][..], &["right"][..]] {
+            for end in ends {
+                assert_eq!(on.run_one("node").await, id(&format!("{prefix}-{end}")));
+            }
+            let before = state().await;
+            let again = on.push(specs.clone()).await;
+            assert_eq!(again.iter().all(|task| task.created), is_new);
+            assert_eq!(state().await, before);
+        }
+        assert_eq!(on.counts().await.of(View::Scheduled), 2, "the late one, and the one that is soon due");
+        on.pass(20_000).await;
+        let soon = id(&format!("{prefix}-soon"));
+        let runs = on.claim("node", 9).await;
+        let fates = runs.iter().map(|run| fate(run, if run.spec.id == soon { failure() } else { done() }));
+        on.settle("node", fates.collect()).await;
+        let mut rest = [on.run_one("node").await.to_string(), on.run_one("node").await.to_string()];
+        rest.sort_unstable();
+        assert_eq!(rest, ["anyway", "end"].map(|text| format!("{prefix}-{text}")));
+        on.amend(&id(&format!("{prefix}-late")), Amend::Cancel("no".into())).await;
+        on.verify();
+    }
 }

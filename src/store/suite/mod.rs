@@ -208,7 +208,7 @@ macro_rules! store_checks {
             flows: [
                 a_flow_is_its_tasks_and_no_others, a_flow_comes_back_with_the_task,
                 what_a_filter_changes_of_a_flow_is_nothing_else,
-                a_pruned_task_is_not_in_its_flow,
+                a_pruned_task_is_not_in_its_flow, a_flow_that_nothing_can_refuse_is_as_any_other,
             ]
             notes: [
                 steps_are_kept_for_the_next_run, a_step_may_be_noted_again,
