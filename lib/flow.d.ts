@@ -40,7 +40,10 @@ export interface TaskFlow {
   status(): Promise<FlowInfo>
   /** Cancels those of its tasks that have not ended; gives their number, without what was cancelled because of them. */
   cancel(reason?: string): Promise<number>
-  /** Runs what has failed or was cancelled again, and what waits for it after it; gives their number. */
+  /**
+   * Runs what has failed or was cancelled again, and what waits for it after it; gives their number. A task whose key
+   * another one has stays as it is, and so does what needs it.
+   */
   retry(): Promise<number>
 }
 

@@ -228,7 +228,8 @@ impl TaskFlow {
         on_engine(async move { Ok(engine.amend(target, change).await?.changed.len()) }).await
     }
 
-    /// Runs what has failed or was cancelled again, and what waits for it after it; gives their number.
+    /// Runs what has failed or was cancelled again, and what waits for it after it; gives their number. A task whose
+    /// key another one has stays as it is, and so does what needs it.
     pub async fn retry(&self) -> Result<usize, TaskError> {
         let (engine, id) = (self.engine.clone(), self.id.clone());
         let changed = on_engine(async move { Ok(engine.retry_flow(&id).await?.changed.len()) }).await?;

@@ -7,6 +7,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::store::plan::Ended;
+use crate::store::query::Undone;
 use crate::store::{Amend, Amended, Filter, Target};
 use crate::task::{Cause, State, Status};
 use crate::time::Millis;
@@ -22,10 +23,16 @@ impl Book {
             Target::Ids(ids) => ids.iter().filter_map(|id| self.by_id.get(id).copied()).collect(),
             Target::Filter(filter) => self.step_over(filter, change, now, &mut amended.more),
         };
-        let mut revived = Vec::new();
+        let is_revival_by_id = matches!((target, change), (Target::Ids(_), Amend::Retry));
+        let (mut revived, mut undone) = (Vec::new(), Undone::default());
         for slot in slots {
-            if self.tasks.contains(slot) && self.can(slot, change, now) {
-                amended.changed.push(self.tasks[slot].spec.id.clone());
+            let Some(task) = self.tasks.get(slot) else { continue };
+            if !self.can(slot, change, now) || undone.holds_back(&task.spec) {
+                if is_revival_by_id {
+                    undone.add(&task.spec.id, task.status.state);
+                }
+            } else {
+                amended.changed.push(task.spec.id.clone());
                 match change {
                     Amend::Retry => revived.push((slot, self.revive(slot, now))),
                     _ => self.change(slot, change, now, &mut amended),

@@ -56,11 +56,11 @@ pub(super) async fn amend(
 ) -> Result<Amended, StoreError> {
     match target {
         // Revivals tie tasks to others that are revived with them, so they stay together.
-        Target::Ids(ids) if matches!(change, Amend::Retry) => amend_ids(link, ids, change, "").await,
+        Target::Ids(ids) if matches!(change, Amend::Retry) => amend_ids(link, ids, change, true, "").await,
         Target::Ids(ids) => {
             let mut all = Amended::default();
             for chunk in ids.chunks(STEP) {
-                let amended = amend_ids(link, chunk, change, "").await?;
+                let amended = amend_ids(link, chunk, change, true, "").await?;
                 all.changed.extend(amended.changed);
                 all.stopping.extend(amended.stopping);
                 all.ended.extend(amended.ended);
@@ -70,7 +70,7 @@ pub(super) async fn amend(
         Target::Filter(filter) => {
             let work = format!("{filter:?} {change:?}");
             let (ids, cursor) = find(link, filter, change, round.cursor(&work)).await?;
-            let mut amended = amend_ids(link, &ids, change, &views_of(filter)).await?;
+            let mut amended = amend_ids(link, &ids, change, false, &views_of(filter)).await?;
             amended.more = !cursor.is_empty();
             round.set(work, cursor);
             Ok(amended)
@@ -130,6 +130,7 @@ async fn amend_ids(
     link: &Arc<Link>,
     ids: &[TaskId],
     change: &Amend,
+    by_id: bool,
     views: &str,
 ) -> Result<Amended, StoreError> {
     if ids.is_empty() {
@@ -137,7 +138,7 @@ async fn amend_ids(
     }
     let (asked, value) = match change {
         Amend::Cancel(reason) => ("cancel", reason.to_string()),
-        Amend::Retry => ("retry", String::new()),
+        Amend::Retry => ("retry", String::from(if by_id { "by id" } else { "" })),
         Amend::Remove => ("remove", String::new()),
         Amend::Reschedule(at) => ("reschedule", (*at).min(FAR).to_string()),
         Amend::Promote => ("promote", String::new()),

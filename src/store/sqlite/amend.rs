@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rusqlite::Result;
 
 use crate::store::plan::Ended;
+use crate::store::query::Undone;
 use crate::store::{Amend, Amended, Filter, Target};
 use crate::task::{Cause, State, Status, TaskId};
 
@@ -29,10 +30,14 @@ impl Ledger<'_> {
             }
             Target::Filter(filter) => self.step_over(filter, change, &mut amended.more)?,
         };
-        let mut revived = Vec::new();
+        let is_revival_by_id = matches!((target, change), (Target::Ids(_), Amend::Retry));
+        let (mut revived, mut undone) = (Vec::new(), Undone::default());
         for serial in serials {
             let Some(task) = self.at(serial)? else { continue };
-            if !self.can(&task, change)? {
+            if !self.can(&task, change)? || undone.holds_back(&task.spec) {
+                if is_revival_by_id {
+                    undone.add(&task.spec.id, task.status.state);
+                }
                 continue;
             }
             amended.changed.push(task.spec.id.clone());

@@ -241,6 +241,7 @@ macro_rules! store_checks {
                 a_revival_takes_its_key_or_does_not_happen, a_superseded_task_may_come_back,
                 a_revived_task_expires_no_more, a_revived_task_waits_for_revived_blockers,
                 a_revived_task_forgives_ended_blockers,
+                what_needs_a_blocker_that_stays_undone_does_so_too,
                 a_revival_leaves_the_throttle_as_it_was,
             ]
             cells: [
