@@ -338,6 +338,7 @@ impl Core {
                 Alarm::Grace(slot) if slot & STORED == 0 => self.local_grace(slot, stamp, now),
                 Alarm::Timeout(slot) => self.stored_timeout(slot, stamp, now),
                 Alarm::Grace(slot) => self.stored_grace(slot, stamp, now),
+                Alarm::Expiry(slot) => self.stored_expiry(slot, now),
             }
         }
         self.look_after_host(now);

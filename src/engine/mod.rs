@@ -11,6 +11,7 @@ mod doctor;
 mod engine;
 mod event;
 mod exchange;
+mod expiry;
 mod fence;
 mod flows;
 mod gates;

@@ -37,6 +37,12 @@ pub(super) struct Stored {
     pub dry: bool,
     /// Something suggests that there is more, and no step that had room for it has been made since.
     pub unseen: bool,
+    /// The store may have something to do or to tell that needs no slot: no step has been made since it was suggested.
+    pub untold: bool,
+    /// It has said that it has not done all that is due.
+    pub more: bool,
+    /// When the latest step was made.
+    pub stepped_at: Millis,
     /// When the store will have more, on the monotonic clock.
     pub next_at: Option<Millis>,
     /// When a gate opens behind which the store may have something.
@@ -146,6 +152,7 @@ impl Stored {
     pub fn look(&mut self) {
         self.dry = false;
         self.unseen = true;
+        self.untold = true;
     }
 
     pub fn enter_ready(&mut self, lane: LaneId) {
@@ -174,17 +181,13 @@ impl Core {
         run.phase = Phase::Handed;
         run.started_at = now;
         let (lane, timeout) = (run.lane, run.claimed.spec.timeout);
-        // What had passed when it was claimed does not count: it has started before.
-        let [claimed_at, here] = [run.claimed_at, now].map(|at| at.saturating_add(self.stored.ahead));
-        let is_expired = run.claimed.spec.expires_at.is_some_and(|at| at > claimed_at && at <= here);
         self.stored.leave_ready(lane);
         self.stored.handed += 1;
         if lane != OPEN_LANE {
             // Of a lane with limits no more was claimed than it had room for.
             self.stored.dry = false;
         }
-        if is_expired {
-            // It has waited here for a gate: its store says what becomes of it.
+        if self.has_expired(slot, now) {
             return self.end_stored(slot, &Outcome::Released, now);
         }
         self.outbox.starts.push_back(slot);
@@ -205,11 +208,17 @@ impl Core {
         }
     }
 
-    /// The handler of this run is about to be called; false if the run has been taken back meanwhile.
+    /// The handler of this run is about to be called; false if the run has been taken back meanwhile, or is now.
     pub fn begin_stored(&mut self, slot: u32, number: u32, now: Millis) -> bool {
-        let Some(run) = self.stored.find(slot, number).filter(|run| run.phase == Phase::Handed) else {
+        let is_handed = |run: &&mut StoredRun| run.phase == Phase::Handed;
+        if self.stored.find(slot, number).filter(is_handed).is_none() {
             return false;
-        };
+        }
+        if self.has_expired(slot, now) {
+            self.end_stored(slot, &Outcome::Released, now);
+            return false;
+        }
+        let run = &mut self.stored.runs[(slot & !STORED) as usize];
         run.phase = Phase::Begun;
         run.started_at = now;
         let waited = run.waited.map(|waited| waited.saturating_add(now.saturating_sub(run.claimed_at)));
@@ -219,14 +228,17 @@ impl Core {
         let run = &self.stored.runs[(slot & !STORED) as usize];
         let (spec, attempt) = (run.claimed.spec.clone(), run.claimed.failures + 1);
         self.host_loop.stored_began(slot, number, run.series, now);
-        if let Some(timeout) = spec.timeout {
-            self.arm_stored(slot, now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot));
+        match spec.timeout {
+            Some(timeout) => {
+                self.arm_stored(slot, now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot));
+            }
+            None => self.disarm_stored(slot),
         }
         self.events.tell(|| Event { what: What::Running, spec, attempt, at: now });
         true
     }
 
-    fn arm_stored(&mut self, slot: u32, at: Millis, alarm: Alarm) {
+    pub(super) fn arm_stored(&mut self, slot: u32, at: Millis, alarm: Alarm) {
         self.disarm_stored(slot);
         self.stored.run_no = self.stored.run_no.wrapping_add(1);
         let run = &mut self.stored.runs[(slot & !STORED) as usize];

@@ -69,6 +69,62 @@ fn a_stale_settlement_is_counted_and_told_to_nobody() {
 }
 
 #[test]
+fn what_has_not_begun_in_time_goes_back_when_its_time_is_over() {
+    let expiring = |at| Spec { expires_at: Some(at), ..spec() };
+    let late = |core: &mut Core| {
+        core.hint();
+        core.step(0).unwrap();
+        let claims = vec![claimed(expiring(1040), 1), claimed(Spec { priority: -1, ..expiring(1040) }, 2)];
+        let settled = Vec::new();
+        core.answered(&Arc::new(Turn { now: 1000, settled, claimed: claims, ..Turn::default() }), 0);
+        core.poll(0);
+        starts(core).remove(0)
+    };
+    let mut core = started(config(1));
+    let handed = late(&mut core);
+    core.tick(39);
+    assert_eq!(settle(&mut core, 39), [], "one is handed over, one claimed ahead");
+    core.tick(40);
+    assert_eq!(settle(&mut core, 40), [Cause::Release; 2]);
+    assert!(!core.begin_stored(handed.slot, handed.run, 40) && core.is_quiet());
+
+    let mut core = started(config(1));
+    let handed = late(&mut core);
+    assert!(!core.begin_stored(handed.slot, handed.run, 40), "nor where the clock has not ticked");
+
+    let mut core = started(config(2));
+    let handed = late(&mut core);
+    assert!(core.begin_stored(handed.slot, handed.run, 39));
+    core.tick(10_000);
+    assert!(core.ended(handed.slot, handed.run, ok(), 10_000), "what has begun may take its time");
+}
+
+#[test]
+fn a_node_without_room_lets_its_store_do_what_is_due() {
+    let mut core = started(config(1));
+    begin(&mut core, spec(), 0);
+    core.hint();
+    assert!(core.step(1).is_none(), "no call for every push");
+    assert_eq!(core.ask_at(), Some(100));
+    let looked = core.step(100).unwrap();
+    assert_eq!((looked.claims.max, looked.settlements.len()), (0, 0));
+    core.answered(&Arc::new(Turn { now: 100, next_at: Some(250), ..Turn::default() }), 100);
+    assert!(core.step(249).is_none());
+    core.step(250).expect("something is due");
+    core.answered(&Arc::new(Turn { now: 250, more: true, ..Turn::default() }), 250);
+    core.step(250).expect("there is more of it");
+    core.answered(&Arc::new(Turn { now: 250, ..Turn::default() }), 250);
+    assert_eq!((core.step(9999).is_none(), core.ask_at()), (true, None));
+    core.hint();
+    core.close(10_000, 1000);
+    assert_eq!(
+        (core.step(10_000).is_none(), core.ask_at()),
+        (true, None),
+        "who closes has other things to do"
+    );
+}
+
+#[test]
 fn a_begun_attempt_times_out_and_an_unbegun_one_is_released() {
     let mut core = started(config(2));
     let handed = claim(&mut core, vec![timed_spec(10), timed_spec(10)], 0);
