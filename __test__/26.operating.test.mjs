@@ -307,3 +307,40 @@ onEveryStore('another executor on the same store cancels with a reason', async (
   const { state, reason, attempt } = await executor.get(handle.id)
   assert.deepEqual([state, reason, attempt], ['cancelled', 'too late for us', 1])
 })
+
+onEveryStore('what was claimed ahead of its start waits, for lists and for filters too', async (_t, on) => {
+  const { executor, note, ran } = await noting(on, { concurrency: 1 })
+  const holds = [deferred(), deferred()]
+  const hold = defineTask({ name: 'hold', handler: n => holds[n].promise })
+  executor.register(hold)
+  const states = async state => (await collect(executor.list({ state }))).map(info => info.state)
+  for (const n of [0, 1]) {
+    // At this pace many are claimed at once.
+    await (await executor.enqueueMany(note, numbers(300))).at(-1).result()
+    ran.length = 0
+    const slot = await occupy(executor)
+    const holder = await executor.enqueue(hold, n, { priority: 9 })
+    const behind = await executor.enqueueMany(note, numbers(100))
+    await slot.release()
+    await until(async () => (await holder.status()).state === 'running')
+    // A claim that is on its way here runs, as far as anybody knows.
+    await until(async () => (await executor.counts()).running === 1)
+    assert.equal((await executor.counts()).waiting, 100)
+    assert.deepEqual(await states('running'), ['running'])
+    assert.deepEqual(await states('waiting'), Array(100).fill('waiting'))
+    assert.equal((await states(['running', 'waiting'])).length, 101)
+    if (n === 0) {
+      assert.equal(await executor.cancelAll({ state: ['waiting', 'scheduled'] }), 100)
+      const ends = await within(Promise.allSettled(behind.map(handle => handle.result())))
+      assert.ok(ends.every(({ reason }) => reason?.code === 'ERR_TASK_CANCELLED'))
+      assert.equal((await holder.status()).state, 'running')
+    } else {
+      assert.equal(await executor.cancelAll({ state: 'running' }), 1)
+    }
+    holds[n].resolve(n)
+    if (n === 0) assert.equal(await holder.result(), 0)
+    else await assert.rejects(holder.result(), failure('ERR_TASK_CANCELLED'))
+    await executor.onIdle()
+    assert.equal(ran.length, n * 100)
+  }
+})

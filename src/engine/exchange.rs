@@ -108,6 +108,7 @@ impl Core {
             return None;
         }
         (self.stored.untold, self.stored.stepped_at) = (false, now);
+        self.stored.early_stops.clear();
         self.stored.turn_no += 1;
         let rest = self.stored.pending.split_off(self.stored.pending.len().min(STEP));
         let ends = std::mem::replace(&mut self.stored.pending, rest);
@@ -168,6 +169,10 @@ impl Core {
     }
 
     fn take_in(&mut self, claimed: Claimed, clock: Millis, now: Millis) {
+        let stop = self.stored.early_stops.iter().find(|(epoch, _)| *epoch == claimed.epoch);
+        if let Some((_, reason)) = stop.cloned() {
+            return self.settle_claimed(&claimed, &Outcome::Cancelled(reason), 0, 0);
+        }
         let paused = !self.paused_queues.is_empty() && self.paused_queues.contains(&claimed.spec.queue);
         self.stored.wary |= paused;
         // A host that has gone silent since the claim would not begin it.

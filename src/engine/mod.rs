@@ -23,6 +23,7 @@ mod pace;
 mod rooms;
 #[cfg(feature = "cron")]
 pub mod schedule;
+mod seen;
 mod shared;
 mod stall;
 mod stored;

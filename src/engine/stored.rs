@@ -11,7 +11,7 @@ use slab::Slab;
 
 use crate::dispatch::{Entry, LaneId, OPEN_LANE};
 use crate::store::{Advance, Pulse, Turn};
-use crate::task::{Claimed, Name, Outcome, Record, Settlement, Spec, Standing, State, TaskId, settle};
+use crate::task::{Claimed, Name, Outcome, Settlement, Spec, Standing, TaskId, settle};
 use crate::time::Millis;
 
 use super::core::{Closing, Core, KindId, STORED, Stop};
@@ -57,6 +57,8 @@ pub(super) struct Stored {
     pub turn_no: u64,
     pub pending: Vec<End>,
     pub in_flight: Option<(Arc<Advance>, Vec<End>)>,
+    /// Stops of claims that may come with the answer that is on its way.
+    pub early_stops: Vec<(u64, Arc<str>)>,
     /// An answer, and how many of its claims have been taken in.
     pub arrived: Option<(Arc<Turn>, usize)>,
     pub pulse: Heart,
@@ -346,7 +348,12 @@ impl Core {
     pub fn stop(&mut self, id: &TaskId, epoch: u64, reason: &Arc<str>, now: Millis) {
         let mut runs = self.stored.runs.iter();
         let found = runs.find(|(_, run)| run.claimed.epoch == epoch && run.claimed.spec.id == *id);
-        let Some(slot) = found.map(|(at, _)| at as u32 | STORED) else { return };
+        let Some(slot) = found.map(|(at, _)| at as u32 | STORED) else {
+            if self.stored.in_flight.is_some() || self.stored.arrived.is_some() {
+                self.stored.early_stops.push((epoch, reason.clone()));
+            }
+            return;
+        };
         let run = &mut self.stored.runs[(slot & !STORED) as usize];
         match run.phase {
             Phase::Ready | Phase::Handed | Phase::Asking => {
@@ -403,27 +410,6 @@ impl Core {
         for slot in self.slots(unbegun) {
             if self.paused_queues.contains(&self.stored.runs[(slot & !STORED) as usize].claimed.spec.queue) {
                 self.end_stored(slot, &Outcome::Released, now);
-            }
-        }
-    }
-
-    /// Tasks of this queue, or of all, that are claimed here and have not begun.
-    pub(super) fn claimed_ahead(&self, queue: Option<&Name>) -> u64 {
-        let unbegun = |run: &StoredRun| matches!(run.phase, Phase::Ready | Phase::Handed);
-        let here = |run: &StoredRun| queue.is_none_or(|queue| run.claimed.spec.queue == *queue);
-        self.stored.runs.iter().filter(|(_, run)| unbegun(run) && here(run)).count() as u64
-    }
-
-    /// What is claimed here and has not begun waits, whatever its store has to say of the claim.
-    pub(super) fn show_as_seen<'a>(&self, records: impl Iterator<Item = &'a mut Record>) {
-        let unbegun = |epoch: u64, id: &TaskId| {
-            let mut runs = self.stored.runs.iter().map(|(_, run)| run);
-            let found = runs.find(|run| run.claimed.epoch == epoch && run.claimed.spec.id == *id);
-            found.is_some_and(|run| matches!(run.phase, Phase::Ready | Phase::Handed))
-        };
-        for record in records.filter(|record| record.status.state == State::Running) {
-            if unbegun(record.status.epoch, &record.spec.id) {
-                (record.status.state, record.status.owner) = (State::Waiting, None);
             }
         }
     }

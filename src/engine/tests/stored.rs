@@ -100,6 +100,23 @@ fn what_has_not_begun_in_time_goes_back_when_its_time_is_over() {
 }
 
 #[test]
+fn a_claim_that_is_cancelled_on_its_way_does_not_start() {
+    let mut core = started(config(2));
+    let step = core.step(0).unwrap();
+    let (one, other) = (claimed(spec(), 1), claimed(spec(), 2));
+    core.stop(&one.spec.id, 1, &"enough".into(), 1);
+    answer(&mut core, &step, vec![one.clone(), other.clone()], 2);
+    let begun = starts(&mut core);
+    assert_eq!(begun.iter().map(|start| &start.spec.id).collect::<Vec<_>>(), [&other.spec.id]);
+    assert_eq!(settle(&mut core, 2), [Cause::Cancel]);
+    core.stop(&one.spec.id, 3, &"for nobody".into(), 3);
+    core.hint();
+    let step = core.step(3).unwrap();
+    answer(&mut core, &step, vec![claimed(spec(), 3)], 4);
+    assert_eq!(starts(&mut core).len(), 1, "nothing was on its way then");
+}
+
+#[test]
 fn a_node_without_room_lets_its_store_do_what_is_due() {
     let mut core = started(config(1));
     begin(&mut core, spec(), 0);
