@@ -217,11 +217,11 @@ onEveryStore('cancelAll ends what has not ended, thousands of them', async (_t, 
   await started.promise
   const handles = await executor.enqueueMany(echo, numbers(3_500))
   const delayed = await executor.enqueueMany(echo, numbers(1_500), { delay: '1h' })
+  const blocked = await executor.enqueueMany(echo, numbers(1_500), { after: [delayed[0], running] })
   const kept = await executor.enqueue(echo, 'kept', { queue: 'kept' })
-  assert.equal(await executor.cancelAll({ queue: 'default' }), 5_001)
-  const ends = await within(
-    Promise.allSettled([running, ...handles, ...delayed].map(handle => handle.result())),
-  )
+  assert.equal(await executor.cancelAll({ queue: 'default' }), 6_501)
+  const all = [running, ...handles, ...delayed, ...blocked]
+  const ends = await within(Promise.allSettled(all.map(handle => handle.result())))
   assert.ok(ends.every(end => end.status === 'rejected' && end.reason.code === 'ERR_TASK_CANCELLED'))
   assert.equal(await kept.result(), 'kept')
   assert.equal(await done.result(), 'done')

@@ -96,7 +96,7 @@ impl Counts {
 pub enum Target {
     /// These.
     Ids(Vec<TaskId>),
-    /// All that match and would be changed, in steps of at most 1000.
+    /// All that match and would be changed, in steps of at most 1000: oldest first, but what ends them newest first.
     Filter(Filter),
 }
 
@@ -120,6 +120,12 @@ pub enum Amend {
 }
 
 impl Amend {
+    /// A filter is worked off from the newest task on: what waits for another is mostly newer, and is changed, and
+    /// counted, for itself before it would end because of the other.
+    pub(super) fn is_newest_first(&self) -> bool {
+        matches!(self, Self::Cancel(_) | Self::Remove)
+    }
+
     /// It would change a task that stands like this; a retry also needs the task's key to be free.
     pub(super) fn applies(&self, status: &Status, now: Millis) -> bool {
         let waits = status.state == State::Waiting;

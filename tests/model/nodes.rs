@@ -91,7 +91,13 @@ impl Reference {
     pub fn amend(&mut self, target: &Target, change: &Amend) -> Amendment {
         let ids = match target {
             Target::Ids(ids) => ids.clone(),
-            Target::Filter(filter) => self.matching(filter),
+            Target::Filter(filter) => {
+                let mut ids = self.matching(filter);
+                if matches!(change, Amend::Cancel(_) | Amend::Remove) {
+                    ids.reverse();
+                }
+                ids
+            }
         };
         let mut amended = Amendment::default();
         let in_order = matches!((target, change), (Target::Ids(_), Amend::Retry));

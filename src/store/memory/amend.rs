@@ -1,6 +1,6 @@
 //! `amend`: what operators change.
 //!
-//! A filter is worked off in steps, oldest task first and round again, so that a million tasks are looked at
+//! A filter is worked off in steps, in the order of creation or against it, and round again, so that a million tasks are looked at
 //! once or twice, not once a step. That needs every change to leave its task out of reach of the same change.
 
 use std::ops::Bound;
@@ -51,12 +51,19 @@ impl Book {
     fn step_over(&mut self, filter: &Filter, change: &Amend, now: Millis, more: &mut bool) -> Vec<Slot> {
         let serials = self.serials_of(filter.flow.as_ref());
         let filter = filter.prepared();
-        let from = self.amended_to;
-        let round = serials.range((Bound::Excluded(from), Bound::Unbounded)).chain(serials.range(..=from));
         let fits = |slot: &Slot| self.can(*slot, change, now) && filter.fits(&self.tasks[*slot], now);
-        let mut found = round.filter(|(_, slot)| fits(slot));
-        let slots: Vec<Slot> = found.by_ref().take(STEP).map(|(_, slot)| *slot).collect();
-        *more = found.next().is_some();
+        let from = self.amended_to;
+        let slots: Vec<Slot>;
+        if change.is_newest_first() {
+            let from = if from == 0 { u64::MAX } else { from };
+            let round = serials.range(..from).rev().chain(serials.range(from..).rev());
+            let mut found = round.map(|(_, slot)| *slot).filter(fits);
+            (slots, *more) = (found.by_ref().take(STEP).collect(), found.next().is_some());
+        } else {
+            let newer = serials.range((Bound::Excluded(from), Bound::Unbounded));
+            let mut found = newer.chain(serials.range(..=from)).map(|(_, slot)| *slot).filter(fits);
+            (slots, *more) = (found.by_ref().take(STEP).collect(), found.next().is_some());
+        }
         self.amended_to = slots.last().filter(|_| *more).map_or(0, |slot| self.tasks[*slot].serial);
         slots
     }

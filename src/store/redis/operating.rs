@@ -1,7 +1,7 @@
 //! `amend` and `prune`.
 //!
-//! A filter is worked off in steps: tasks are looked for in the order of their creation, and what was found is
-//! changed by id, where it still fits. A round that goes on remembers where it was; one that nobody has gone on
+//! A filter is worked off in steps: tasks are looked for in the order of their creation or against it, and what was
+//! found is changed by id, where it still fits. A round that goes on remembers where it was; one that nobody has gone on
 //! with for a while is forgotten.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,7 +87,7 @@ async fn find(
 ) -> Result<(Vec<TaskId>, String), StoreError> {
     let began = Instant::now();
     let text = filter.text();
-    let scan = Scan::new(link, filter, true, text.is_none()).await?;
+    let scan = Scan::new(link, filter, !change.is_newest_first(), text.is_none()).await?;
     let mut decoder = Decoder::default();
     let mut ids = Vec::new();
     loop {

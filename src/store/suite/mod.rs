@@ -241,7 +241,7 @@ macro_rules! store_checks {
                 cancel_ends_what_waits_at_once, cancel_asks_a_run_to_stop_once,
                 what_does_not_apply_changes_nothing, several_ids_are_changed_in_one_step,
                 remove_forgets_what_does_not_run, a_filter_is_worked_off_in_steps,
-                a_filter_takes_only_what_matches,
+                a_filter_counts_what_waits_for_others_too, a_filter_takes_only_what_matches,
                 an_abandoned_round_does_not_hide_tasks_from_the_next,
             ]
             revival: [
