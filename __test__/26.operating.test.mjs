@@ -344,3 +344,39 @@ onEveryStore('what was claimed ahead of its start waits, for lists and for filte
     assert.equal(ran.length, n * 100)
   }
 })
+
+onEveryStore('another executor on the same store moves what waits here', async (_t, on, shared) => {
+  if (!shared) return
+  const { executor, note, ran } = await noting(on, { concurrency: 1 })
+  const other = on({ queues: [] })
+  const delayed = await executor.enqueue(note, 'promoted', { delay: '1h' })
+  const late = await executor.enqueue(note, 'moved', { delay: '1h' })
+  const bad = await executor.enqueue(note, 'bad')
+  await assert.rejects(bad.result(), /bad/)
+  const there = async handle => {
+    const { id, input } = await other.get(handle.id)
+    return other.enqueue('note', input, { id })
+  }
+  assert.equal(await (await there(delayed)).promote(), true)
+  assert.equal(await within(delayed.result()), 'promoted')
+  assert.equal(await (await there(late)).reschedule(new Date(Date.now() + 30)), true)
+  assert.equal(await within((await there(late)).result()), 'moved')
+  assert.equal(await (await there(bad)).retry(), true)
+  await until(() => ran.length === 4)
+  const slot = await occupy(executor)
+  const [a, b] = await executor.enqueueMany(note, ['a', 'b'])
+  assert.equal(await (await there(b)).setPriority(5), true)
+  assert.equal((await b.status()).priority, 5)
+  const expired = await there(await executor.enqueue(note, 'late', { expiresAt: new Date(Date.now() + 50) }))
+  await assert.rejects(within(expired.result()), failure('ERR_TASK_EXPIRED'))
+  await slot.release()
+  await within(Promise.all([a.result(), b.result()]))
+  assert.deepEqual(ran.slice(0, 4), ['bad', 'promoted', 'moved', 'bad'])
+  await other.pause('default')
+  await until(
+    async () => (await (await executor.enqueue(note, 'paused')).status()).waitingFor?.reason === 'pause',
+  )
+  const held = await executor.enqueue(note, 'held')
+  await other.resume('default')
+  assert.equal(await within(held.result()), 'held')
+})

@@ -135,3 +135,46 @@ onEveryStore('a producer that is faster than its tasks can wait for room', async
   assert.deepEqual(seen, numbers(300))
   assert.ok(most <= 20, `${most} waited`)
 })
+
+onEveryStore(
+  'a flow that is refused leaves nothing behind, whatever is wrong with one of it',
+  async (_t, on) => {
+    const later = {
+      '~standard': {
+        version: 1,
+        vendor: 'test',
+        validate: async value => (value === 'good' ? { value } : { issues: [{ message: 'not good' }] }),
+      },
+    }
+    const checked = defineTask({ name: 'checked', input: later, handler: input => input })
+    const executor = await start(on, { maxQueue: 4, maxPayload: 100 })
+    await executor.pause()
+    const holder = await executor.enqueue(echo, 'held', { id: 'holder', key: 'held' })
+    const flow = (...entries) => entries.map((entry, n) => ({ ref: `r${n}`, task: echo, ...entry }))
+    const key = 'free'
+    const after = ['r0']
+    const refusals = [
+      [flow({ options: { key } }, { input: 'x'.repeat(99), after }), 'ERR_PAYLOAD_SIZE'],
+      [flow({ options: { key } }, { input: 2, after }, {}, {}), 'ERR_QUEUE_FULL'],
+      [flow({ options: { key } }, { task: checked, input: 'bad', after }), 'ERR_TASK_INPUT'],
+      [
+        flow({ options: { key } }, { options: { key: 'held', onConflict: 'error' }, after }),
+        'ERR_TASK_DUPLICATE',
+      ],
+      [flow({ options: { key } }, { options: { id: 'holder' }, after }), 'ERR_TASK_DUPLICATE'],
+      [flow({ options: { key } }, { options: { after: ['nobody'] }, after }), 'ERR_TASK_NOT_FOUND'],
+    ]
+    for (const [tasks, code] of refusals) {
+      await assert.rejects(executor.enqueueFlow(tasks, { id: 'flow' }), failure(code))
+      await assert.rejects(executor.getFlow('flow'), failure('ERR_TASK_NOT_FOUND'))
+      assert.deepEqual(
+        (await collect(executor.list())).map(info => info.id),
+        [holder.id],
+        code,
+      )
+    }
+    const whole = flow({ options: { key } }, { task: checked, input: 'good', after }, { after })
+    const { handles } = await executor.enqueueFlow(whole, { id: 'flow' })
+    assert.ok(Object.values(handles).every(handle => handle.created))
+  },
+)

@@ -220,7 +220,7 @@ impl TaskFlow {
         flow_info(self.engine.clone(), self.id.clone()).await
     }
 
-    /// Cancels those of its tasks that have not ended; gives their number, without what was cancelled because of them.
+    /// Cancels those of its tasks that have not ended; gives their number.
     pub async fn cancel(&self) -> Result<usize, TaskError> {
         let engine = self.engine.clone();
         let target = Target::Filter(Filter { flow: Some(self.id.clone()), ..Filter::default() });
