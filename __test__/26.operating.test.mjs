@@ -382,3 +382,44 @@ onEveryStore('another executor on the same store moves what waits here', async (
   await other.resume('default')
   assert.equal(await within(held.result()), 'held')
 })
+
+onEveryStore(
+  'nobody keeps what others could run: not who is busy, not who pauses',
+  async (_t, on, shared) => {
+    const { executor, note, ran } = await noting(on, { concurrency: 1 })
+    const hold = deferred()
+    executor.register(defineTask({ name: 'hold', handler: () => hold.promise }))
+    // At this pace many are claimed at once.
+    await (await executor.enqueueMany(note, numbers(300))).at(-1).result()
+    const slot = await occupy(executor)
+    const holder = await executor.enqueue('hold', undefined, { priority: 9 })
+    const behind = await executor.enqueueMany(note, numbers(100))
+    await slot.release()
+    await until(async () => (await holder.status()).state === 'running')
+    if (shared) {
+      const other = await noting(on)
+      await within(Promise.all(behind.map(handle => handle.result())))
+      assert.equal(other.ran.length, 100)
+      await other.executor.close()
+    } else {
+      // Whatever was claimed ahead, it can be moved before long.
+      for (const handle of behind) await until(() => handle.setPriority(behind.indexOf(handle) + 1))
+      hold.resolve()
+      await within(executor.onIdle())
+      assert.deepEqual(ran.slice(-100), numbers(100).toReversed())
+    }
+    await (await executor.enqueueMany(note, numbers(300))).at(-1)
+    await executor.pause()
+    hold.resolve()
+    const late = await executor.enqueue(note, 'late')
+    await until(async () => (await executor.counts()).running === 0)
+    assert.equal(await late.setPriority(1), true)
+    if (shared) {
+      await noting(on)
+      await within(executor.onIdle())
+    } else {
+      await executor.resume()
+      await within(executor.onIdle())
+    }
+  },
+)

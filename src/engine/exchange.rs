@@ -205,6 +205,7 @@ impl Core {
         let slot = self.stored.runs.insert(run) as u32 | STORED;
         self.stored.enter_ready(lane);
         self.watch_expiry(slot);
+        self.expect_start(now);
         self.dispatcher.ready(lane, priority, Entry { slot, run: number });
     }
 

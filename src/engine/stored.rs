@@ -54,6 +54,8 @@ pub(super) struct Stored {
     /// then nothing is claimed, or the same task would come again and again.
     pub wary: bool,
     pub pace: Pace,
+    /// When to look whether what was claimed ahead has found a slot.
+    pub ahead_until: Option<Millis>,
     pub turn_no: u64,
     pub pending: Vec<End>,
     pub in_flight: Option<(Arc<Advance>, Vec<End>)>,
@@ -185,6 +187,7 @@ impl Core {
         let (lane, timeout) = (run.lane, run.claimed.spec.timeout);
         self.stored.leave_ready(lane);
         self.stored.handed += 1;
+        self.stored.pace.started(now);
         if lane != OPEN_LANE {
             // Of a lane with limits no more was claimed than it had room for.
             self.stored.dry = false;

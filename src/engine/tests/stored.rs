@@ -117,6 +117,39 @@ fn a_claim_that_is_cancelled_on_its_way_does_not_start() {
 }
 
 #[test]
+fn what_was_claimed_ahead_goes_back_when_nothing_moves() {
+    let mut core = started(config(1));
+    let begun = claim(&mut core, vec![spec(), spec(), spec()], 0);
+    assert_eq!(begun.len(), 1, "two are claimed ahead");
+    assert!(core.begin_stored(begun[0].slot, begun[0].run, 0));
+    core.tick(900);
+    core.ended(begun[0].slot, begun[0].run, ok(), 900);
+    core.tick(900);
+    let next = starts(&mut core).remove(0);
+    assert!(core.begin_stored(next.slot, next.run, 900));
+    core.tick(1000);
+    assert_eq!(settle(&mut core, 1899), [Cause::Complete], "an end and a start are a move");
+    core.tick(1899);
+    assert_eq!(settle(&mut core, 1899), []);
+    assert!(core.wake_at().is_some_and(|at| at <= 1900));
+    core.tick(1900);
+    assert_eq!(settle(&mut core, 1900), [Cause::Release]);
+    assert!(core.ended(next.slot, next.run, ok(), 5000));
+    assert_eq!(settle(&mut core, 5000), [Cause::Complete]);
+}
+
+#[test]
+fn a_pause_gives_back_what_has_not_begun() {
+    let mut core = started(config(2));
+    let begun = claim(&mut core, vec![spec(), spec(), spec()], 0);
+    assert!(core.begin_stored(begun[0].slot, begun[0].run, 0));
+    core.set_paused(true);
+    assert_eq!(settle(&mut core, 1), [Cause::Release; 2]);
+    assert!(!core.begin_stored(begun[1].slot, begun[1].run, 1));
+    assert!(core.ended(begun[0].slot, begun[0].run, ok(), 2), "what runs goes on");
+}
+
+#[test]
 fn a_node_without_room_lets_its_store_do_what_is_due() {
     let mut core = started(config(1));
     begin(&mut core, spec(), 0);
