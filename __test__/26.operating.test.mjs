@@ -408,7 +408,7 @@ onEveryStore(
       await within(executor.onIdle())
       assert.deepEqual(ran.slice(-100), numbers(100).toReversed())
     }
-    await (await executor.enqueueMany(note, numbers(300))).at(-1)
+    await executor.enqueueMany(note, numbers(300))
     await executor.pause()
     hold.resolve()
     const late = await executor.enqueue(note, 'late')

@@ -41,7 +41,7 @@ export interface TaskHandle<Out = unknown> {
   reschedule(runAt: Date): Promise<boolean>
   /**
    * Moves it forward or back among those that wait. False where it does not wait, or an executor has claimed it ahead
-   * of its start: at most what 100 ms of its pace need.
+   * of its start: at most what 100 ms of its pace need, until nothing has moved there for a second.
    */
   setPriority(priority: number): Promise<boolean>
   /**
