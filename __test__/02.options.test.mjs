@@ -13,9 +13,11 @@ const { RetryPolicy } = require('../lib/retry.js')
 const { DEFAULTS, closeOptions, enqueueOptions, executorOptions, resultOptions, runOptions, taskFilter } =
   options
 
-// What comes out has no prototype, so that nobody's additions to that of all objects become options.
+// What comes out inherits nothing, so that nobody's additions to the prototype of all objects become options.
 function equalOptions(found, wanted) {
-  assert.equal(Object.getPrototypeOf(found), null)
+  for (let from = found; from !== null; from = Object.getPrototypeOf(from)) {
+    if (from !== found) assert.deepEqual(Reflect.ownKeys(from), [])
+  }
   assert.deepEqual({ ...found }, { ...wanted })
 }
 

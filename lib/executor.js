@@ -10,14 +10,13 @@ const { Events } = require('./events')
 const { Kind, headOf, headsOf } = require('./kind')
 const { Lane } = require('./lane')
 const { TaskError, describe, optionError } = require('./errors')
-const { TaskFlow, flowBatch, flowInformation } = require('./flow')
+const { TaskFlow, flowBatch } = require('./flow')
 const { TaskHandle } = require('./handle')
 const { checkDefinition } = require('./definition')
 const { checkName } = require('./names')
 const { serialize } = require('./payload')
 const { closeOnAbort, poolOf } = require('./parts')
 const options = require('./options')
-const { information } = require('./record')
 const { cost, examine, withKinds } = require('./metrics')
 const { Records } = require('./records')
 const { keepAlive } = require('./process')
@@ -259,8 +258,7 @@ class TaskExecutor extends EventEmitter {
     const heads = headsOf(kind, given, carrier)
     const lines = all.flatMap((input, at) => [heads(input, at), this.#payload(kind, input)])
     if (kind.input === undefined) return this.#addTogether(lines)
-    const checks = all.map(async input => kind.check(input))
-    return Promise.all(checks).then(() => this.#addTogether(lines))
+    return Promise.all(all.map(async input => kind.check(input))).then(() => this.#addTogether(lines))
   }
 
   // A task on its way into a batch; `checked` is a promise where its schema takes time.
@@ -272,24 +270,29 @@ class TaskExecutor extends EventEmitter {
   }
 
   async enqueueFlow(tasks, given = undefined) {
-    const draft = (...entry) => this.#draft(...entry)
-    const { id, refs, lines, checks } = flowBatch(tasks, given, draft)
+    const { id, refs, lines, checks } = flowBatch(tasks, given, (...entry) => this.#draft(...entry))
     await Promise.all(checks)
-    const handles = await this.#addTogether(lines)
-    return new TaskFlow(this.#inner, id, Object.fromEntries(refs.map((ref, at) => [ref, handles[at]])))
+    const batch = await this.#push(lines)
+    return new TaskFlow(this.#inner, id, refs, batch)
   }
 
   async getFlow(id) {
-    const records = await this.#ask({ op: 'flow', id: checkName(id, 'id') })
-    return flowInformation(records.map(information))
+    return this.#records.flow(checkName(id, 'id'))
   }
 
   async #addTogether(lines) {
     this.#accept()
     if (lines.length === 0) return []
+    const batch = await this.#push(lines)
+    return Array.from({ length: batch.size }, (_, at) => new TaskHandle(this.#inner, batch, at))
+  }
+
+  async #push(lines) {
+    this.#accept()
     const batch = this.#lane.stored.addTogether(lines)
     await batch.acked
-    return Array.from({ length: batch.size }, (_, at) => new TaskHandle(this.#inner, batch, at))
+    batch.requireAll()
+    return batch
   }
 
   #payload(kind, input) {

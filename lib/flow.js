@@ -8,6 +8,7 @@ const check = require('./options/check')
 const { resultOptions } = require('./options')
 const { describe, optionError } = require('./errors')
 const { headOf } = require('./kind')
+const { TaskHandle } = require('./handle')
 const { MAX_NAME, checkName } = require('./names')
 const { uuid } = require('./uuid')
 
@@ -20,10 +21,11 @@ const ENTRY = new Map([
   ['ref', checkName],
   ['task', as],
   ['input', as],
-  ['after', (given, option, call) => [...new Set(refs(given, option, call))]],
+  ['after', refs],
   ['options', as],
 ])
 const FLOW = new Map([['id', checkName]])
+const NONE = []
 const STATES = ['scheduled', 'waiting', 'blocked', 'running', 'completed', 'failed', 'cancelled']
 
 /**
@@ -38,7 +40,7 @@ function flowBatch(tasks, given, draft) {
     if (places.has(ref)) throw optionError(`"tasks[${at}].ref" of ${CALL}: ${describe(ref)} is taken already`)
     places.set(ref, at)
   }
-  const parents = entries.map(({ after = [] }, at) => after.map(ref => placeOf(ref, at, places)))
+  const parents = entries.map(({ after }, at) => (after === undefined ? NONE : placesOf(after, at, places)))
   const circle = circleOf(parents)
   if (circle !== undefined) {
     const path = circle.map(at => entries[at].ref).join(' -> ')
@@ -49,11 +51,11 @@ function flowBatch(tasks, given, draft) {
   const checks = []
   for (const [at, { ref, task, input, options }] of entries.entries()) {
     const drafted = draft(task, input, options, CALL)
-    const own = { ...drafted.options, flow: id }
+    const own = { flow: id, ...drafted.options }
     if (own.id === undefined && named !== undefined) own.id = idOf(named, ref)
     if (parents[at].length > 0) {
       own.refs = parents[at]
-      own.after ??= []
+      own.after ??= NONE
     }
     lines.push(headOf(drafted.kind, own), drafted.text)
     if (drafted.checked instanceof Promise) checks.push(drafted.checked)
@@ -86,10 +88,14 @@ function idOf(flow, ref) {
   )
 }
 
-function placeOf(ref, at, places) {
-  const place = places.get(ref)
-  if (place !== undefined) return place
-  throw optionError(`"tasks[${at}].after" of ${CALL} names ${describe(ref)}, which is the ref of no entry`)
+// Each place once.
+function placesOf(refs, at, places) {
+  const found = refs.map(ref => {
+    const place = places.get(ref)
+    if (place !== undefined) return place
+    throw optionError(`"tasks[${at}].after" of ${CALL} names ${describe(ref)}, which is the ref of no entry`)
+  })
+  return found.length > 1 ? [...new Set(found)] : found
 }
 
 // Depth first without recursion: a chain may be as long as a flow.
@@ -131,11 +137,22 @@ function flowInformation(tasks) {
 
 class TaskFlow {
   #executor
+  #refs
+  #batch
+  #handles
 
-  constructor(executor, id, handles) {
+  constructor(executor, id, refs, batch) {
     this.#executor = executor
     this.id = id
-    this.handles = handles
+    this.#refs = refs
+    this.#batch = batch
+  }
+
+  // Made when they are asked for: most of a large flow is never looked at.
+  get handles() {
+    const handleOf = (ref, at) => [ref, new TaskHandle(this.#executor, this.#batch, at)]
+    this.#handles ??= Object.fromEntries(this.#refs.map(handleOf))
+    return this.#handles
   }
 
   async results(options = undefined) {

@@ -67,8 +67,8 @@ class Kind {
 /** The first text of an enqueue: the number of the kind, and what differs from its defaults. */
 function headOf(kind, options) {
   if (options === undefined) return String(kind.number)
-  const given = { ...options }
-  if (given.retry instanceof RetryPolicy) given.retry = given.retry.wire
+  const { retry } = options
+  const given = retry instanceof RetryPolicy ? { ...options, retry: retry.wire } : options
   return `${kind.number} ${JSON.stringify(given)}`
 }
 

@@ -9,8 +9,12 @@ const { describe, optionError } = require('./errors')
 
 const MAX_NAME = 128
 
+// What most names are, and then no more has to be looked at.
+const PLAIN = /^[\x20-\x7e]{1,128}$/
+
 /** The name itself, or an error that says which part of the rule it breaks. */
 function checkName(value, option) {
+  if (typeof value === 'string' && PLAIN.test(value)) return value
   const fault = typeof value === 'string' ? faultOf(value) : 'it is not a string'
   if (fault === undefined) return value
   const rule = `a name of 1 to ${MAX_NAME} bytes of UTF-8 without control characters`

@@ -4,6 +4,7 @@
 
 const { TaskError, describe } = require('./errors')
 const { checkName } = require('./names')
+const { flowInformation } = require('./flow')
 const { information } = require('./record')
 const options = require('./options')
 
@@ -48,6 +49,11 @@ class Records {
       next = page.cursor
       if (next === null) return
     }
+  }
+
+  async flow(id) {
+    const records = await this.#ask({ op: 'flow', id })
+    return flowInformation(records.map(information))
   }
 
   counts(queue) {

@@ -55,6 +55,11 @@ class Batch {
     if (error !== undefined) throw error
     return this.found === undefined || !this.found.has(at)
   }
+
+  /** Throws what was wrong with a push of all or nothing. */
+  requireAll() {
+    for (const error of this.errors?.values() ?? []) throw error
+  }
 }
 
 class Stored {

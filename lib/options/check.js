@@ -12,10 +12,15 @@ const { describe, describeFailure, isTaskError, optionError } = require('../erro
 
 const I32 = 2 ** 31
 
+// What somebody has added to the prototype of all objects is no option. An object literal without a prototype would be
+// a dictionary, which is slow to fill and to read.
+class Options {}
+Object.setPrototypeOf(Options.prototype, null)
+delete Options.prototype.constructor
+
 /** Reads `value` by a Map of readers into a fresh object that has only what was given. */
 function readOptions(value, readers, call, path = '') {
-  // Without a prototype: what somebody has added to that of all objects is no option.
-  const result = { __proto__: null }
+  const result = new Options()
   if (value === undefined) return result
   try {
     requirePlain(value, call, path)
@@ -179,13 +184,33 @@ function signal(value, option) {
   throw refuse(option, 'an AbortSignal', value)
 }
 
+// The path of an element is only written where it is refused.
+class Place {
+  constructor(option) {
+    this.option = option
+    this.at = 0
+  }
+
+  of(at) {
+    this.at = at
+    return this
+  }
+
+  toString() {
+    return `${this.option}[${this.at}]`
+  }
+}
+
 /** A reader for arrays of `least` to `most` elements, each read by `reader`. */
 function listOf(reader, what, least, most) {
   return (value, option, call) => {
     if (!Array.isArray(value) || value.length < least || value.length > most) {
       throw refuse(option, `an array of ${least} to ${most} ${what}`, value)
     }
-    return Array.from(value, (element, at) => reader(element, `${option}[${at}]`, call))
+    const place = new Place(option)
+    const list = []
+    for (const element of value) list.push(reader(element, place.of(list.length), call))
+    return list
   }
 }
 

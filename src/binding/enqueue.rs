@@ -81,7 +81,7 @@ impl Session {
         }
         let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let max_waiting = self.max_queue;
-        let pushes = move || read(&definitions, &text, max_waiting);
+        let pushes = move || read(&definitions, &text, size as usize, max_waiting);
         let (post, wake, engine) = (self.post.clone(), self.wake.clone(), Arc::downgrade(&self.engine));
         let reply = move |answers: std::result::Result<Vec<PushResult>, TaskError>| {
             let ack = Ack::new(batch, size as usize, answers);
@@ -105,24 +105,32 @@ pub(super) type Definitions = Arc<Vec<Arc<Definition>>>;
 fn read(
     definitions: &Definitions,
     text: &str,
+    size: usize,
     max_waiting: Option<u64>,
 ) -> std::result::Result<Vec<Push>, TaskError> {
     let (together, text) = text.strip_prefix("*\n").map_or((false, text), |rest| (true, rest));
-    let specs = read_specs(definitions, text.split('\n'))?;
+    let specs = read_specs(definitions, text.split('\n'), size)?;
     Ok(match together {
         true => vec![Push { max_waiting, ..Push::of(specs) }],
         false => specs.into_iter().map(|spec| Push { max_waiting, ..Push::of([spec]) }).collect(),
     })
 }
 
-/// Specs from pairs of lines, whose blockers may be others of them.
+/// Specs from pairs of lines, as many as they say, whose blockers may be others of them.
 pub(super) fn read_specs<'a>(
     definitions: &Definitions,
     mut lines: impl Iterator<Item = &'a str>,
+    size: usize,
 ) -> std::result::Result<Vec<Spec>, TaskError> {
-    let (mut specs, mut tied) = (Vec::new(), Vec::new());
+    let (mut specs, mut tied) = (Vec::with_capacity(size), Vec::new());
     while let (Some(head), Some(input)) = (lines.next(), lines.next()) {
-        let (spec, refs) = spec(definitions, head, input)?;
+        let (mut spec, refs) = spec(definitions, head, input)?;
+        // Tasks of a flow share its name.
+        if let Some(flow) = specs.last().and_then(|last: &Spec| last.flow.as_ref())
+            && spec.flow.as_ref() == Some(flow)
+        {
+            spec.flow = Some(flow.clone());
+        }
         if !refs.is_empty() {
             tied.push((specs.len(), refs));
         }

@@ -240,7 +240,11 @@ impl Session {
             "w" => {
                 let Spawning { output, spawn } = serde_json::from_str(rest).map_err(malformed)?;
                 let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let specs = super::enqueue::read_specs(&definitions, spawn.iter().map(|line| &**line));
+                let specs = super::enqueue::read_specs(
+                    &definitions,
+                    spawn.iter().map(|line| &**line),
+                    spawn.len() / 2,
+                );
                 let specs = specs.map_err(|error| refused(&error))?;
                 Outcome::Spawned(output, specs.into_iter().map(Arc::new).collect())
             }

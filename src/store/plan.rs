@@ -104,8 +104,8 @@ pub(super) fn meeting(key: &Key, last: &TaskId, is_quiet: bool, holder: Option<&
 struct Plan<'a> {
     /// For each of them, in order: it will make a task.
     makes: Vec<bool>,
-    /// Those that will.
-    fresh: HashMap<&'a TaskId, &'a Spec>,
+    /// Those that will, by their places.
+    fresh: HashMap<&'a TaskId, usize>,
     /// Those that will not, and the task they stand for.
     found: HashMap<TaskId, TaskId>,
     /// Those whose input another one replaces.
@@ -141,11 +141,15 @@ pub(super) fn admit<S: Shelf>(
     if let Some(refusal) = plan.refusal.take() {
         return Ok(Err(refusal));
     }
-    for id in plan.fresh.values().filter_map(|spec| spec.blockers.as_ref()).flat_map(|blockers| &blockers.ids)
-    {
-        let id = plan.found.get(id).unwrap_or(id);
-        if !plan.fresh.contains_key(id) && !shelf.has(id)? {
-            return Ok(Err(Refusal::NoBlocker(id.clone())));
+    let mut is_ordered = true;
+    for (at, spec) in push.specs.iter().enumerate().filter(|(at, _)| plan.makes[*at]) {
+        for id in spec.blockers.iter().flat_map(|blockers| &blockers.ids) {
+            let id = plan.found.get(id).unwrap_or(id);
+            match plan.fresh.get(id) {
+                Some(blocker) => is_ordered &= *blocker < at,
+                None if shelf.has(id)? => {}
+                None => return Ok(Err(Refusal::NoBlocker(id.clone()))),
+            }
         }
     }
     if let Some(limit) = push.max_waiting
@@ -157,7 +161,8 @@ pub(super) fn admit<S: Shelf>(
     let Plan { makes, found, .. } = plan;
     let mut specs = push.specs.clone();
     resolve(&mut specs, &makes, &found);
-    Ok(match cycle(&specs) {
+    // Where everybody waits for earlier ones, nobody waits for himself.
+    Ok(match (!is_ordered).then(|| cycle(&specs)).flatten() {
         Some(path) => Err(Refusal::Cycle(path)),
         None => Ok(specs),
     })
@@ -174,19 +179,18 @@ pub(super) fn admit_spawned<S: Shelf>(
     resolve(specs, &makes, &found);
     while let Some(path) = cycle(specs) {
         let spec = specs.iter_mut().find(|spec| spec.id == path[0]).expect("the path is among the specs");
-        let blockers = Arc::make_mut(spec).blockers.as_mut().expect("it waits");
-        blockers.ids.retain(|id| *id != path[1]);
+        blockers_of(spec).retain(|id| *id != path[1]);
     }
     Ok(())
 }
 
 fn plan<'a, S: Shelf>(shelf: &mut S, specs: &'a [Arc<Spec>], now: Millis) -> Result<Plan<'a>, S::Error> {
-    let mut plan = Plan::default();
-    for spec in specs {
+    let mut plan = Plan { makes: Vec::with_capacity(specs.len()), ..Plan::default() };
+    for (at, spec) in specs.iter().enumerate() {
         let before = plan.fresh.len();
         let known = shelf.known(&spec.id)?;
         if let Some((input, slid)) =
-            known.or_else(|| plan.fresh.get(&spec.id).map(|other| (other.input.clone(), false)))
+            known.or_else(|| plan.fresh.get(&spec.id).map(|other| (specs[*other].input.clone(), false)))
         {
             // Where a debounce has replaced the input, nobody knows any more what came with the id.
             let is_slid = slid || plan.slid.contains(&spec.id);
@@ -194,7 +198,7 @@ fn plan<'a, S: Shelf>(shelf: &mut S, specs: &'a [Arc<Spec>], now: Millis) -> Res
                 plan.refusal.get_or_insert(Refusal::IdTaken(spec.id.clone()));
             }
         } else {
-            plan_new(shelf, &mut plan, spec, now)?;
+            plan_new(shelf, &mut plan, at, spec, now)?;
         }
         plan.makes.push(plan.fresh.len() > before);
     }
@@ -204,13 +208,14 @@ fn plan<'a, S: Shelf>(shelf: &mut S, specs: &'a [Arc<Spec>], now: Millis) -> Res
 fn plan_new<'a, S: Shelf>(
     shelf: &mut S,
     plan: &mut Plan<'a>,
+    at: usize,
     spec: &'a Spec,
     now: Millis,
 ) -> Result<(), S::Error> {
-    if let Some(at) = key_of(spec) {
-        let fate = match plan.taken.get(&at) {
+    if let Some(key) = key_of(spec) {
+        let fate = match plan.taken.get(&key) {
             Some(holder) => fate_beside(holder, spec),
-            None => match shelf.meets(&at, spec, now)? {
+            None => match shelf.meets(&key, spec, now)? {
                 (Meeting::Free | Meeting::Follow, _) => Fate::New,
                 (Meeting::Oust, _) => Fate::Instead,
                 (Meeting::Slide, holder) => Fate::Slides(holder.unwrap_or_else(|| spec.id.clone())),
@@ -236,9 +241,9 @@ fn plan_new<'a, S: Shelf>(
                 return Ok(());
             }
         }
-        plan.taken.insert(at, spec);
+        plan.taken.insert(key, spec);
     }
-    plan.fresh.insert(&spec.id, spec);
+    plan.fresh.insert(&spec.id, at);
     plan.growth += 1;
     Ok(())
 }
@@ -272,22 +277,38 @@ fn fate_beside(holder: &Spec, spec: &Spec) -> Fate {
 /// wait for nobody.
 fn resolve(specs: &mut [Arc<Spec>], makes: &[bool], found: &HashMap<TaskId, TaskId>) {
     for (spec, makes) in specs.iter_mut().zip(makes) {
-        if spec.blockers.is_none() {
+        let Some(blockers) = &spec.blockers else { continue };
+        if !makes {
+            Arc::make_mut(spec).blockers = None;
             continue;
         }
-        let spec = Arc::make_mut(spec);
-        let Some(blockers) = spec.blockers.as_mut().filter(|_| *makes) else {
-            spec.blockers = None;
-            continue;
-        };
-        let mut seen = HashSet::new();
-        for id in &mut blockers.ids {
-            if let Some(real) = found.get(id) {
-                *id = real.clone();
+        // Most name each once, and by its own id: a copy of the task is saved.
+        if !found.is_empty() && blockers.ids.iter().any(|id| found.contains_key(id)) {
+            for id in blockers_of(spec) {
+                if let Some(real) = found.get(id) {
+                    *id = real.clone();
+                }
             }
         }
-        blockers.ids.retain(|id| seen.insert(id.clone()));
+        if !are_distinct(spec.blockers.iter().flat_map(|blockers| &blockers.ids)) {
+            let mut seen = HashSet::new();
+            blockers_of(spec).retain(|id| seen.insert(id.clone()));
+        }
     }
+}
+
+fn blockers_of(spec: &mut Arc<Spec>) -> &mut Vec<TaskId> {
+    let blockers = Arc::make_mut(spec).blockers.as_mut().expect("it waits");
+    &mut blockers.ids
+}
+
+fn are_distinct<'a>(ids: impl Iterator<Item = &'a TaskId> + Clone) -> bool {
+    // A few are compared faster than they are hashed.
+    if ids.clone().nth(8).is_none() {
+        return ids.clone().enumerate().all(|(at, id)| ids.clone().take(at).all(|other| other != id));
+    }
+    let mut seen = HashSet::new();
+    ids.into_iter().all(|id| seen.insert(id))
 }
 
 /// Nothing in it can be refused, nor stand for another task: most pushes, and worth not looking further.

@@ -50,8 +50,8 @@ local ends = 0
 
 local function edge_list(key)
   for _, edge in ipairs(redis.call('LRANGE', key, 0, -1)) do
-    local serial, wait = string.match(edge, '^(%d+):(%d+):%d$')
-    add(edges, serial .. ':' .. wait, 1)
+    local wait = struct.unpack('>I7', edge, 18)
+    add(edges, string.sub(edge, 1, 16) .. ':' .. string.format('%.0f', wait), 1)
   end
 end
 

@@ -92,7 +92,7 @@ fn write_settlement(
     }
     for spec in &end.spawn {
         let lane = lanes.iter().position(|(queue, name)| *queue == spec.queue && *name == spec.name);
-        let meta = meta(spec, lane.map_or(0, |lane| lane + 1))?;
+        let meta = meta(spec, lane.map_or(0, |lane| lane + 1), false)?;
         command.arg(meta.head).arg(meta.tail).arg(text(spec)?);
     }
     Ok(())

@@ -90,13 +90,14 @@ pub(super) struct Meta {
     pub tail: Vec<u8>,
 }
 
-/// `lane` is the number of its lane among those of the call.
-pub(super) fn meta(spec: &Spec, lane: usize) -> Result<Meta, StoreError> {
+/// `lane` is the number of its lane among those of the call; `leads`: others of the same workflow wait for it.
+pub(super) fn meta(spec: &Spec, lane: usize, leads: bool) -> Result<Meta, StoreError> {
     check(spec)?;
     let mut head = Writer::default();
     let keyed = spec.key.is_some();
     let (grouped, flows) = (spec.group.is_some(), spec.flow.is_some());
-    let flags = [spec.minted, keyed, spec.blockers.is_some(), grouped, spec.expires_at.is_some(), flows];
+    let flags =
+        [spec.minted, keyed, spec.blockers.is_some(), grouped, spec.expires_at.is_some(), flows, leads];
     let flags = flags.iter().rev().fold(0, |flags, flag| flags << 1 | u64::from(*flag));
     let (kind, time) = match starts(spec) {
         When::Now => (0, 0),
@@ -127,7 +128,12 @@ pub(super) fn meta(spec: &Spec, lane: usize) -> Result<Meta, StoreError> {
     }
     let mut tail = Writer(Vec::with_capacity(96));
     tail.number(6, 0).number(6, spec.expires_at.map_or(0, |at| at.max(1))).number(5, spec.input.len() as u64);
-    tail.number(4, 0).number(4, 0).number(4, 0).0.extend_from_slice(&spec.priority.to_be_bytes());
+    let blockers = spec.blockers.as_ref().map_or(0, |blockers| blockers.ids.len());
+    tail.number(4, 0)
+        .number(4, 0)
+        .number(4, blockers as u64)
+        .0
+        .extend_from_slice(&spec.priority.to_be_bytes());
     tail.text(1, spec.group.as_deref().unwrap_or_default()).text(1, spec.id.as_str());
     let key = spec.key.as_ref().map_or_else(Vec::new, |key| in_queue(&spec.queue, &key.text));
     tail.text(1, spec.flow.as_deref().unwrap_or_default());

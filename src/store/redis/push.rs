@@ -13,7 +13,7 @@ use super::script::PUSH;
 use super::wake::Wake;
 use super::wire::{Items, corrupt};
 use crate::store::{Push, Pushed, Refusal, StoreError, Swap};
-use crate::task::{Name, Spec, TaskId};
+use crate::task::{Name, Spec, TaskId, cycle};
 
 /// Tasks of different callers that go in one call.
 const TOGETHER: usize = 1000;
@@ -131,7 +131,7 @@ struct Batch {
 struct Part {
     pushes: usize,
     specs: usize,
-    is_plain: bool,
+    kind: Kind,
     bound: Option<u64>,
     guard: Option<Swap>,
 }
@@ -139,9 +139,11 @@ struct Part {
 impl Batch {
     fn take(&mut self, pushes: &[Push]) -> Result<(), StoreError> {
         let mut encoded = Vec::new();
-        for push in pushes {
-            for spec in &push.specs {
-                encoded.push((meta(spec, self.lane(spec))?, text(spec)?));
+        let kinds: Vec<Kind> = pushes.iter().map(kind).collect();
+        for (push, kind) in pushes.iter().zip(&kinds) {
+            for (at, spec) in push.specs.iter().enumerate() {
+                let leads = matches!(kind, Kind::Closed(closed) if closed.leads[at]);
+                encoded.push((meta(spec, self.lane(spec), leads)?, text(spec)?));
             }
         }
         self.bytes += encoded
@@ -149,16 +151,16 @@ impl Batch {
             .map(|(meta, text)| meta.head.len() + meta.tail.len() + text.len() + 48)
             .sum::<usize>();
         self.specs.append(&mut encoded);
-        for push in pushes {
-            let is_plain = push.guard.is_none() && push.specs.iter().all(|spec| is_plain(spec));
+        for (push, kind) in pushes.iter().zip(kinds) {
             let (bound, guard) = (push.max_waiting, push.guard.clone());
             let specs = push.specs.len();
+            let joins = bound.is_none() && matches!(kind, Kind::Plain);
             match self.sizes.last_mut() {
-                Some(last) if is_plain && bound.is_none() && last.is_plain && last.bound.is_none() => {
+                Some(last) if joins && last.bound.is_none() && matches!(last.kind, Kind::Plain) => {
                     last.pushes += 1;
                     last.specs += specs;
                 }
-                _ => self.sizes.push(Part { pushes: 1, specs, is_plain, bound, guard }),
+                _ => self.sizes.push(Part { pushes: 1, specs, kind, bound, guard }),
             }
         }
         Ok(())
@@ -188,7 +190,12 @@ impl Batch {
                 Some(bound) => command.arg(bound.min(FAR)),
                 None => command.arg(""),
             };
-            command.arg(u8::from(part.is_plain)).arg(u8::from(part.guard.is_some()));
+            match &part.kind {
+                Kind::Open => command.arg(0),
+                Kind::Plain => command.arg(1),
+                Kind::Closed(closed) => command.arg(2).arg(&closed.links[..]),
+            };
+            command.arg(u8::from(part.guard.is_some()));
             if let Some(guard) = &part.guard {
                 super::cells::write_swap(command, guard);
             }
@@ -203,7 +210,7 @@ impl Batch {
         let mut answers = VecDeque::new();
         for part in &self.sizes {
             let answer = items.value()?;
-            if part.is_plain && answer == Value::Int(1) {
+            if answer == Value::Int(1) {
                 answers.extend((0..part.pushes).map(|_| Value::Int(1)));
             } else {
                 answers.push_back(answer);
@@ -266,7 +273,57 @@ fn refusal(word: &[u8], mut items: Items) -> Result<Refusal, StoreError> {
     })
 }
 
-/// Nothing in it can be refused, nor stand for another task.
-fn is_plain(spec: &Spec) -> bool {
-    spec.minted && spec.key.is_none() && spec.blockers.is_none()
+/// What a push can come to.
+enum Kind {
+    /// Whatever pushes can come to.
+    Open,
+    /// Nothing in it can be refused, nor stand for another task.
+    Plain,
+    /// The same, and its tasks wait for each other.
+    Closed(Closed),
+}
+
+/// A workflow whose tasks wait for nobody outside, and not in a circle.
+struct Closed {
+    /// For each of them: others wait for it.
+    leads: Vec<bool>,
+    /// The blockers of each that waits, one after the other, by their places from 1 on.
+    links: Vec<u8>,
+}
+
+fn kind(push: &Push) -> Kind {
+    let specs = &push.specs;
+    if push.guard.is_some() || !specs.iter().all(|spec| spec.minted && spec.key.is_none()) {
+        return Kind::Open;
+    }
+    if specs.iter().all(|spec| spec.blockers.is_none()) {
+        return Kind::Plain;
+    }
+    closed(specs).map_or(Kind::Open, Kind::Closed)
+}
+
+fn closed(specs: &[Arc<Spec>]) -> Option<Closed> {
+    let places: HashMap<&TaskId, usize> = specs.iter().enumerate().map(|(at, spec)| (&spec.id, at)).collect();
+    if places.len() < specs.len() {
+        return None;
+    }
+    let (mut leads, mut links, mut is_ordered) = (vec![false; specs.len()], Vec::new(), true);
+    let mut latest = vec![usize::MAX; specs.len()];
+    for (at, spec) in specs.iter().enumerate() {
+        let Some(blockers) = &spec.blockers else { continue };
+        if blockers.ids.is_empty() {
+            return None;
+        }
+        for id in &blockers.ids {
+            let blocker = *places.get(id)?;
+            // Named twice, it would be waited for twice.
+            if std::mem::replace(&mut latest[blocker], at) == at {
+                return None;
+            }
+            leads[blocker] = true;
+            is_ordered &= blocker < at;
+            links.extend_from_slice(&u32::try_from(blocker + 1).ok()?.to_be_bytes());
+        }
+    }
+    (is_ordered || cycle(specs).is_none()).then_some(Closed { leads, links })
 }

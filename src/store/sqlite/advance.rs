@@ -2,15 +2,15 @@
 
 use rusqlite::{Result, params};
 
-use crate::store::plan::{BLOCKED, TAKEN};
+use crate::store::plan::TAKEN;
 use crate::store::{Advance, Settled, Turn};
-use crate::task::{Attempt, Cause, Settlement, State, TaskId};
+use crate::task::{Attempt, Cause, Settlement, State, TaskId, View};
 use crate::time::Millis;
 
 use super::STEP;
 use super::claim::Runs;
 use super::ledger::Ledger;
-use super::row::{Task, first, signed};
+use super::row::{AWAITED, Task, first, signed};
 
 impl Ledger<'_> {
     pub fn advance(&mut self, step: &Advance, runs: &mut Runs) -> Result<Turn> {
@@ -27,7 +27,7 @@ impl Ledger<'_> {
         let date = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0).map(|at| at as Millis);
         let due_at = first(&mut self.sql.first_timed, [], date)?;
         let expires_at = first(&mut self.sql.first_expiring, [], date)?;
-        let cascades = first(&mut self.sql.first_cascade, [], |_| Ok(()))?.is_some();
+        let cascades = !self.owed.is_empty() || first(&mut self.sql.first_cascade, [], |_| Ok(()))?.is_some();
         turn.more |= cascades || [due_at, expires_at].into_iter().flatten().any(|at| at <= self.now);
         turn.next_at = [due_at, expires_at, reopens_at].into_iter().flatten().min();
         Ok(turn)
@@ -40,7 +40,7 @@ impl Ledger<'_> {
         if let Some(run) = run
             && end.cause == Cause::Complete
             && end.spawn.is_empty()
-            && run.is_first
+            && end.attempt.is_none()
         {
             if self.sql.end_run.execute(params![run.serial, epoch])? == 0 {
                 return Ok(Settled::Stale);
@@ -48,7 +48,7 @@ impl Ledger<'_> {
             if self.complete(end, &run)? {
                 return Ok(Settled::Applied(Cause::Complete));
             }
-            // It has a key, dependents, or a request to stop: the long way needs its claim again.
+            // It has a key or a request to stop: the long way needs its claim again.
             let node = self.node_no(&run.node)?;
             self.sql.run.execute(params![run.serial, epoch, node, signed(run.started_at)])?;
         }
@@ -67,28 +67,51 @@ impl Ledger<'_> {
 
     /// The common end, in one statement; not where the task has what needs more.
     fn complete(&mut self, end: &Settlement, run: &super::claim::Run) -> Result<bool> {
-        self.meta.end_no += 1;
         let output = end.output.as_deref();
-        let done = self.sql.complete.execute(params![
-            run.serial,
-            end.id.as_str(),
-            super::row::number_of(Cause::Complete),
-            end.epoch as i64,
-            signed(run.started_at),
-            signed(self.now),
-            self.meta.end_no,
-            output,
-        ])?;
-        if done == 0 {
-            self.meta.end_no -= 1;
+        // That others wait for it may be news since its claim.
+        let Some(is_awaited) = (match self.complete_as(run.is_awaited, end, run)? {
+            true => Some(run.is_awaited),
+            false => self.complete_as(!run.is_awaited, end, run)?.then_some(!run.is_awaited),
+        }) else {
             return Ok(false);
+        };
+        self.meta.end_no += 1;
+        if is_awaited {
+            self.owe(run.serial, true);
         }
         let bytes = run.input_bytes + output.map_or(0, str::len);
         self.file(State::Completed, bytes as i64, 1);
         self.took(State::Running, Cause::Complete);
-        self.recount(run.lane, crate::task::View::Running, crate::task::View::Completed)?;
+        self.recount(run.lane, View::Running, View::Completed)?;
         self.unbusy(run.lane, run.group.as_ref())?;
         Ok(true)
+    }
+
+    fn complete_as(&mut self, is_awaited: bool, end: &Settlement, run: &super::claim::Run) -> Result<bool> {
+        let cause = super::row::number_of(Cause::Complete);
+        let (epoch, started_at, now) = (end.epoch as i64, signed(run.started_at), signed(self.now));
+        let (id, output, end_no) = (end.id.as_str(), end.output.as_deref(), self.meta.end_no + 1);
+        let flags = if is_awaited { AWAITED } else { 0 };
+        let done = match run.is_first {
+            true => self
+                .sql
+                .complete
+                .execute(params![run.serial, id, cause, epoch, started_at, now, end_no, output, flags])?,
+            false => self.sql.complete_again.execute(params![
+                run.serial,
+                id,
+                cause,
+                epoch,
+                started_at,
+                now,
+                end_no,
+                output,
+                flags,
+                end.failures,
+                end.losses
+            ])?,
+        };
+        Ok(done > 0)
     }
 
     fn settle_task(&mut self, mut task: Task, end: Settlement) -> Result<Settled> {
@@ -148,58 +171,5 @@ impl Ledger<'_> {
         task.status.note(Attempt { at: self.now, ..Attempt::expired(number) });
         ended.push(task.spec.id.clone());
         self.finish(&mut task, Cause::Expire)
-    }
-
-    /// Tells up to `max` dependents of ended tasks.
-    pub fn cascade(&mut self, max: usize, ended: &mut Vec<TaskId>) -> Result<()> {
-        let mut left = max;
-        while left > 0 {
-            let read = |row: &rusqlite::Row<'_>| {
-                Ok((
-                    row.get::<_, i64>(0)?,
-                    row.get::<_, i64>(1)?,
-                    row.get::<_, i64>(2)?,
-                    row.get::<_, bool>(3)?,
-                ))
-            };
-            let Some((no, blocker, upto, completed)) = first(&mut self.sql.first_cascade, [], read)? else {
-                return Ok(());
-            };
-            let read = |row: &rusqlite::Row<'_>| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
-            };
-            let edges = super::row::all(&mut self.sql.edges, params![blocker, upto, left as i64], read)?;
-            let is_last = edges.len() < left;
-            for (wait_no, dependent, runs_anyway) in &edges {
-                self.tell(*dependent, *wait_no, completed || *runs_anyway, ended)?;
-            }
-            left -= edges.len();
-            if is_last {
-                self.sql.drop_edges.execute(params![blocker, upto])?;
-                self.sql.drop_cascade.execute([no])?;
-            } else if let Some((wait_no, ..)) = edges.last() {
-                self.sql.drop_edges.execute(params![blocker, wait_no])?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells one dependent that a blocker of its wait has ended.
-    fn tell(&mut self, serial: i64, wait_no: i64, goes_on: bool, ended: &mut Vec<TaskId>) -> Result<()> {
-        // A record of a wide fan-in is long: reading it for each of its blockers would take their square.
-        if goes_on && self.sql.tell_blocked.execute([serial, wait_no])? > 0 {
-            return Ok(());
-        }
-        let waits = |task: &Task| task.wait_no == wait_no && task.status.state == State::Waiting;
-        let Some(mut task) = self.at(serial)?.filter(waits) else { return Ok(()) };
-        self.unplace(&mut task)?;
-        if goes_on {
-            task.status.blockers -= 1;
-            self.place(&task)?;
-            return self.save(&task);
-        }
-        task.status.cancel = Some(BLOCKED.into());
-        ended.push(task.spec.id.clone());
-        self.finish(&mut task, Cause::Block)
     }
 }

@@ -32,8 +32,10 @@ pub(super) struct Run {
     pub node: NodeId,
     pub started_at: Millis,
     pub input_bytes: usize,
-    /// Nothing but its claim is known of it: it can end in one statement.
+    /// Nothing but its claim is known of it.
     pub is_first: bool,
+    /// Others waited for it then.
+    pub is_awaited: bool,
 }
 
 /// Runs that are remembered; beyond it some settlements take the longer way.
@@ -208,7 +210,7 @@ impl Ledger<'_> {
         self.recount(lane, View::Waiting, View::Running)?;
         self.busy(lane, candidate.group.as_ref())?;
         let elapsed = now.saturating_sub(candidate.first_started_at.unwrap_or(now));
-        let Candidate { priority, failures, losses, group, has_status, .. } = candidate;
+        let Candidate { priority, failures, losses, group, has_status, is_awaited, .. } = candidate;
         let spec = candidate.spec;
         runs.remember(
             epoch,
@@ -221,6 +223,7 @@ impl Ledger<'_> {
                 started_at: now,
                 input_bytes: spec.input.len(),
                 is_first: !has_status,
+                is_awaited,
             },
         );
         Ok(Claimed { spec, epoch: epoch as u64, priority, failures, losses, elapsed })

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::store::StoreError;
@@ -103,6 +104,8 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let mut db = Connection::open_with_flags(path, flags).map_err(told)?;
     let mut settle = || -> rusqlite::Result<()> {
         db.busy_handler(Some(wait))?;
+        // Plans that do not depend on what is bound: SQLite would compile many statements again at each use.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         db.pragma_update(None, "trusted_schema", false)?;
         db.pragma_update(None, "cell_size_check", true)?;
         // A file that shrinks under a map would be a signal.

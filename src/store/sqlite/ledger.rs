@@ -5,7 +5,7 @@
 //! `running`; counters that changed are written by `flush`, before the commit; after a rollback, or when
 //! another process has written, everything that is cached here is forgotten.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use rusqlite::{Connection, Result, Statement as Sql, params};
@@ -49,10 +49,19 @@ pub(super) struct Ledger<'c> {
     pub heads: Heads,
     pub fresh: Fresh,
     pub known: Known,
+    /// Ended tasks whose dependents have not been told: what is left of them is written with the commit.
+    pub owed: VecDeque<Owed>,
     /// How often each of `TRANSITIONS` was taken; for tests.
     pub transitions: [u64; TRANSITIONS.len()],
     data_version: i64,
     pub tidied_at: Millis,
+}
+
+/// An ended task whose dependents have to be told, by the edges up to a wait.
+pub(super) struct Owed {
+    pub blocker: i64,
+    pub upto: i64,
+    pub completed: bool,
 }
 
 /// Numbers that never change their meaning while the file lives.
@@ -78,6 +87,7 @@ impl<'c> Ledger<'c> {
             heads: Heads::default(),
             fresh: Fresh::default(),
             known: Known::default(),
+            owed: VecDeque::new(),
             transitions: [0; TRANSITIONS.len()],
             data_version: 0,
             tidied_at: 0,
@@ -126,6 +136,9 @@ impl<'c> Ledger<'c> {
     pub fn commit(&mut self) -> Result<()> {
         self.flush_heads()?;
         self.flush_lanes()?;
+        while let Some(Owed { blocker, upto, completed }) = self.owed.pop_front() {
+            self.sql.add_cascade.execute(params![blocker, upto, completed])?;
+        }
         if self.meta != self.written {
             let Meta { epoch, serial, end_no, amended_to, created_at, unordered_to, waiting, ended, bytes } =
                 &self.meta;
@@ -153,6 +166,7 @@ impl<'c> Ledger<'c> {
     pub fn roll_back(&mut self) {
         // It fails where SQLite has rolled back by itself, which is as good.
         let _ = self.sql.rollback.execute([]);
+        self.owed.clear();
         self.forget();
         self.known = Known::default();
     }
@@ -297,8 +311,7 @@ impl<'c> Ledger<'c> {
         task.status.blockers = 0;
         task.end_no = Some(self.meta.end_no);
         if task.has(AWAITED) {
-            let completed = state == State::Completed;
-            self.sql.add_cascade.execute(params![task.serial, self.meta.serial, completed])?;
+            self.owe(task.serial, state == State::Completed);
             task.flags &= !AWAITED;
             self.save_flags(task)?;
         }
@@ -306,6 +319,11 @@ impl<'c> Ledger<'c> {
         self.count(task.lane, task.status.view(self.now), 1)?;
         self.free_key(task)?;
         self.save(task)
+    }
+
+    /// The dependents of an ended task have to be told.
+    pub fn owe(&mut self, blocker: i64, completed: bool) {
+        self.owed.push_back(Owed { blocker, upto: self.meta.serial, completed });
     }
 
     /// Counts an ended task in its file, or out of it.

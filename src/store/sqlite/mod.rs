@@ -16,6 +16,7 @@
 
 mod advance;
 mod amend;
+mod cascade;
 mod cells;
 mod claim;
 mod connection;

@@ -1,5 +1,6 @@
 //! `push`: what was admitted is written, in the order in which it was given.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::{Result, params};
@@ -14,9 +15,21 @@ use super::ledger::Ledger;
 use super::row::{self, AWAITED, GIVEN, KEYED, PLAIN, SLID, Task, first, signed};
 
 /// A task that may have to wait for others.
-struct Tie {
-    serial: i64,
-    follows: Option<TaskId>,
+enum Tie {
+    /// It stands where it would if it had to wait for nobody.
+    Placed { serial: i64, follows: Option<TaskId> },
+    /// It stands nowhere yet, and nothing else can come across it: it has no key.
+    Unplaced(Task),
+}
+
+/// What one push has made so far.
+#[derive(Default)]
+struct Batch {
+    ties: Vec<Tie>,
+    /// Others of the same push wait for these.
+    awaited: HashSet<TaskId>,
+    /// Those of them that are there and that nothing but `tie_new` can end before the push is over.
+    here: HashMap<TaskId, i64>,
 }
 
 impl Ledger<'_> {
@@ -44,20 +57,25 @@ impl Ledger<'_> {
     }
 
     fn add_all(&mut self, specs: Vec<Arc<Spec>>) -> Result<Vec<Pushed>> {
-        let mut ties = Vec::new();
+        let blockers = specs.iter().filter_map(|spec| spec.blockers.as_ref());
+        let awaited = blockers.flat_map(|blockers| blockers.ids.iter().cloned()).collect();
+        let mut batch = Batch { awaited, ..Batch::default() };
         let mut pushed = Vec::with_capacity(specs.len());
         for spec in specs {
-            pushed.push(self.add(spec, &mut ties)?);
+            pushed.push(self.add(spec, &mut batch)?);
         }
-        for Tie { serial, follows } in ties {
-            self.tie(serial, follows, Ended::Count)?;
+        for tie in std::mem::take(&mut batch.ties) {
+            match tie {
+                Tie::Placed { serial, follows } => self.tie(serial, follows, Ended::Count)?,
+                Tie::Unplaced(task) => self.tie_new(task, &mut batch)?,
+            }
         }
         Ok(pushed)
     }
 
-    /// Adds one task. Those that may have to wait for others are noted in `ties`: a blocker may come later
+    /// Adds one task. Those that may have to wait for others are noted in the batch: a blocker may come later
     /// in the same push.
-    fn add(&mut self, mut spec: Arc<Spec>, ties: &mut Vec<Tie>) -> Result<Pushed> {
+    fn add(&mut self, mut spec: Arc<Spec>, batch: &mut Batch) -> Result<Pushed> {
         let mut ousted = None;
         let at = key_of(&spec);
         if let Some(at) = &at
@@ -84,23 +102,35 @@ impl Ledger<'_> {
             }
         }
         let (id, minted) = (spec.id.clone(), spec.minted);
-        let has_blockers = spec.blockers.is_some();
-        let Some(task) = self.insert(spec, at.is_some())? else {
+        let (is_keyed, is_awaited) = (at.is_some(), batch.awaited.contains(&spec.id));
+        let Some(task) = self.insert(spec, is_keyed, is_awaited)? else {
             return Ok(Pushed { id, created: minted, ousted: None });
         };
-        let follows = if at.is_some() { self.take_key(&task)? } else { None };
-        if has_blockers || follows.is_some() {
-            ties.push(Tie { serial: task.serial, follows });
+        if is_keyed {
+            self.place_new(&task)?;
+            let follows = self.take_key(&task)?;
+            if task.spec.blockers.is_some() || follows.is_some() {
+                batch.ties.push(Tie::Placed { serial: task.serial, follows });
+            }
+        } else {
+            if is_awaited {
+                batch.here.insert(id.clone(), task.serial);
+            }
+            match task.spec.blockers {
+                Some(_) => batch.ties.push(Tie::Unplaced(task)),
+                None => self.place_new(&task)?,
+            }
         }
         Ok(Pushed { id, created: true, ousted })
     }
 
-    /// Writes a new task and places it; `None` where its id is taken.
-    fn insert(&mut self, spec: Arc<Spec>, keyed: bool) -> Result<Option<Task>> {
+    /// Writes a new task; `None` where its id is taken.
+    fn insert(&mut self, spec: Arc<Spec>, keyed: bool, awaited: bool) -> Result<Option<Task>> {
         let lane = self.find_lane(&spec.queue, &spec.name)?;
         let retry = self.retry_no(&spec.retry)?;
         let now = self.now;
-        let flags = if keyed { KEYED } else { 0 } | if spec.minted { 0 } else { GIVEN };
+        let flags = if keyed { KEYED } else { 0 } | if awaited { AWAITED } else { 0 };
+        let flags = flags | if spec.minted { 0 } else { GIVEN };
         let is_plain = !keyed
             && spec.when == When::Now
             && spec.priority == 0
@@ -133,15 +163,21 @@ impl Ledger<'_> {
         }
         let status = Status::pushed(&spec, now);
         let (place, wait_no, expires_at) = (serial, serial, spec.expires_at);
-        let task = Task { serial, spec, status, lane, place, wait_no, end_no: None, expires_at, flags };
-        self.place(&task)?;
-        if is_plain {
-            self.fresh.push(lane, serial, &task.spec);
+        Ok(Some(Task { serial, spec, status, lane, place, wait_no, end_no: None, expires_at, flags }))
+    }
+
+    /// Places a task that was written in this very step, and has nothing but what it was pushed with.
+    fn place_new(&mut self, task: &Task) -> Result<()> {
+        self.place(task)?;
+        if task.has(PLAIN) {
+            self.fresh.push(task.lane, task.serial, &task.spec);
         }
-        if task.status.run_at != now || task.expires_at.is_some() {
-            self.save(&task)?;
+        if task.status.run_at != self.now || task.expires_at.is_some() {
+            self.save(task)?;
+        } else if task.status.blockers > 0 {
+            self.sql.add_blocked.execute(params![task.serial, task.wait_no, task.status.blockers])?;
         }
-        Ok(Some(task))
+        Ok(())
     }
 
     /// A debounced push: the newest input wins, the start slides.
@@ -175,18 +211,7 @@ impl Ledger<'_> {
         self.unplace(&mut task)?;
         let mut failed = false;
         for (id, on_failure) in ids.iter().map(|id| (id.clone(), on_failure)).chain(follows) {
-            let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
-            let Some((blocker, state)) = first(&mut self.sql.state, [id.as_str()], read)? else { continue };
-            match state {
-                0 => {
-                    let runs_anyway = on_failure == OnBlockerFailure::Run;
-                    self.sql.add_edge.execute(params![blocker, task.wait_no, serial, runs_anyway])?;
-                    self.sql.add_flag.execute(params![blocker, AWAITED])?;
-                    task.status.blockers += 1;
-                }
-                2 => {}
-                _ => failed |= on_failure == OnBlockerFailure::Cancel,
-            }
+            failed |= self.tie_to(&mut task, &id, on_failure)?;
         }
         if failed && ended == Ended::Count {
             task.status.cancel = Some(BLOCKED.into());
@@ -194,6 +219,47 @@ impl Ledger<'_> {
         }
         self.place(&task)?;
         self.save(&task)
+    }
+
+    /// The same for a task that stands nowhere yet.
+    fn tie_new(&mut self, mut task: Task, batch: &mut Batch) -> Result<()> {
+        let spec = task.spec.clone();
+        let mut failed = false;
+        for blockers in spec.blockers.iter() {
+            for id in &blockers.ids {
+                match batch.here.get(id) {
+                    Some(blocker) => self.add_edge(&mut task, *blocker, blockers.on_failure)?,
+                    None => failed |= self.tie_to(&mut task, id, blockers.on_failure)?,
+                }
+            }
+        }
+        if failed {
+            batch.here.remove(&spec.id);
+            task.status.cancel = Some(BLOCKED.into());
+            return self.finish(&mut task, Cause::Block);
+        }
+        self.place_new(&task)
+    }
+
+    /// Lets a task wait for another one, if that has not ended; true where it has ended and takes the task with it.
+    fn tie_to(&mut self, task: &mut Task, id: &TaskId, on_failure: OnBlockerFailure) -> Result<bool> {
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        match first(&mut self.sql.state, [id.as_str()], read)? {
+            Some((blocker, 0)) => {
+                self.add_edge(task, blocker, on_failure)?;
+                self.sql.add_flag.execute(params![blocker, AWAITED])?;
+                Ok(false)
+            }
+            None | Some((_, 2)) => Ok(false),
+            Some(_) => Ok(on_failure == OnBlockerFailure::Cancel),
+        }
+    }
+
+    fn add_edge(&mut self, task: &mut Task, blocker: i64, on_failure: OnBlockerFailure) -> Result<()> {
+        let runs_anyway = on_failure == OnBlockerFailure::Run;
+        self.sql.add_edge.execute(params![blocker, task.wait_no, task.serial, runs_anyway])?;
+        task.status.blockers += 1;
+        Ok(())
     }
 
     /// Moves a task that was counted as `from`.

@@ -52,15 +52,10 @@ impl Ledger<'_> {
         let (lane, place, serial) = (task.lane, task.place, task.serial);
         let rank = rank_of(task.status.priority);
         let Some(group) = task.spec.group.clone() else {
-            if !(task.has(PLAIN) && serial > self.lane(lane)?.cursor) {
-                self.sql.add_ready.execute(params![lane, "", rank, place, serial])?;
+            if task.has(PLAIN) && serial > self.lane(lane)?.cursor {
+                return self.count_ungrouped(lane);
             }
-            let lane = self.lane_mut(lane)?;
-            if lane.plain == 0 {
-                lane.plain_turn = lane.turn + 1;
-            }
-            lane.plain += 1;
-            return Ok(());
+            return self.add_ungrouped(lane, task.status.priority, place, serial);
         };
         self.sql.add_ready.execute(params![lane, &*group, rank, place, serial])?;
         match self.head(lane, &group)? {
@@ -72,6 +67,21 @@ impl Ledger<'_> {
                 self.set_head(lane, group, Some(Head { rank, turn, place, serial }))
             }
         }
+    }
+
+    /// Makes a task without a group ready.
+    pub fn add_ungrouped(&mut self, lane: i64, priority: i32, place: i64, serial: i64) -> Result<()> {
+        self.sql.add_ready.execute(params![lane, "", rank_of(priority), place, serial])?;
+        self.count_ungrouped(lane)
+    }
+
+    fn count_ungrouped(&mut self, lane: i64) -> Result<()> {
+        let lane = self.lane_mut(lane)?;
+        if lane.plain == 0 {
+            lane.plain_turn = lane.turn + 1;
+        }
+        lane.plain += 1;
+        Ok(())
     }
 
     /// Takes a task from `ready`; plain ones are not there.

@@ -67,13 +67,19 @@ statements! {
     state: "SELECT t.serial, coalesce(s.state, 0) FROM task t LEFT JOIN status s ON s.serial = t.serial WHERE t.id = ?1",
     set_status: "INSERT OR REPLACE INTO status VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
         ?15, ?16, ?17, ?18, ?19)",
+    add_blocked: "INSERT INTO status (serial, state, epoch, wait_no, blockers) VALUES (?1, 0, 0, ?2, ?3)",
     set_flags: "UPDATE task SET flags = ?2 WHERE serial = ?1",
     add_flag: "UPDATE task SET flags = flags | ?2 WHERE serial = ?1",
     set_input: "UPDATE task SET flags = ?2, input = ?3 WHERE serial = ?1",
-    // The common end: a first run that nobody asked to stop, of a task without a key and without dependents.
+    // The common end: a run that nobody asked to stop, of a task without a key; ?9: whether others wait for it.
     complete: "INSERT INTO status (serial, state, cause, epoch, started_at, first_started_at, finished_at, end_no, output)
-        SELECT serial, 2, ?3, ?4, ?5, ?5, ?6, ?7, ?8 FROM task WHERE serial = ?1 AND id = ?2 AND flags & 7 = 0
+        SELECT serial, 2, ?3, ?4, ?5, ?5, ?6, ?7, ?8 FROM task WHERE serial = ?1 AND id = ?2 AND flags & 7 = ?9
         ON CONFLICT (serial) DO NOTHING",
+    // The same of a task that has waited for others, or run before.
+    complete_again: "UPDATE status SET state = 2, cause = ?3, epoch = ?4, started_at = ?5,
+        first_started_at = coalesce(first_started_at, ?5), finished_at = ?6, end_no = ?7, output = ?8, failures = ?10,
+        losses = ?11, expires_at = NULL WHERE serial = ?1 AND state = 0 AND cancel IS NULL
+        AND (SELECT flags & 7 FROM task WHERE serial = ?1 AND id = ?2) = ?9",
     drop_task: "DELETE FROM task WHERE serial = ?1",
     drop_status: "DELETE FROM status WHERE serial = ?1",
 
@@ -119,9 +125,10 @@ statements! {
     add_edge: "INSERT INTO edge VALUES (?1, ?2, ?3, ?4)",
     edges: "SELECT wait_no, dependent, on_failure FROM edge WHERE blocker = ?1 AND wait_no <= ?2 ORDER BY wait_no LIMIT ?3",
     drop_edges: "DELETE FROM edge WHERE blocker = ?1 AND wait_no <= ?2",
-    // One blocker less, and not the last one: nothing else of the task has to be looked at.
-    tell_blocked: "UPDATE status SET blockers = blockers - 1
-        WHERE serial = ?1 AND wait_no = ?2 AND state = 0 AND blockers > 1",
+    blocked: "SELECT s.blockers, s.run_at, s.priority, s.place, t.lane, t.priority, t.grp IS NULL
+        FROM status s CROSS JOIN task t ON t.serial = s.serial
+        WHERE s.serial = ?1 AND s.wait_no = ?2 AND s.state = 0 AND s.blockers > 0",
+    set_blockers: "UPDATE status SET blockers = ?2 WHERE serial = ?1",
     add_cascade: "INSERT INTO cascade (blocker, upto, completed) VALUES (?1, ?2, ?3)",
     first_cascade: "SELECT no, blocker, upto, completed FROM cascade ORDER BY no LIMIT 1",
     drop_cascade: "DELETE FROM cascade WHERE no = ?1",

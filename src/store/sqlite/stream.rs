@@ -16,7 +16,7 @@ use crate::time::Millis;
 
 use super::ledger::Ledger;
 use super::ready::{Head, ungrouped};
-use super::row::{Names, PLAIN, Terms, all, limit};
+use super::row::{AWAITED, Names, PLAIN, Terms, all, limit};
 
 /// Rows that are read at a time.
 const CHUNK: usize = 256;
@@ -37,6 +37,8 @@ pub(super) struct Candidate {
     pub first_started_at: Option<Millis>,
     /// It has run before, or was changed while it waited.
     pub has_status: bool,
+    /// Others may wait for it.
+    pub is_awaited: bool,
     pub spec: Arc<Spec>,
 }
 
@@ -324,6 +326,7 @@ fn at_hand(serial: i64, spec: Arc<Spec>) -> Candidate {
         expires_at: None,
         first_started_at: None,
         has_status: false,
+        is_awaited: false,
         spec,
     }
 }
@@ -340,7 +343,7 @@ fn rows(
         let pushed: i32 = row.get(5)?;
         let priority = row.get::<_, Option<i32>>(11)?.unwrap_or(pushed);
         let group: Option<Name> = row.get(8)?;
-        let flags = row.get(4)?;
+        let flags: u8 = row.get(4)?;
         let terms =
             Terms { flags, priority, retry: row.get(6)?, timeout: limit(row, 7)?, group: group.clone() };
         let id = TaskId::from(row.get_ref(3)?.as_str()?);
@@ -357,6 +360,7 @@ fn rows(
             expires_at: limit(row, 14)?,
             first_started_at: limit(row, 15)?,
             has_status: row.get::<_, Option<i64>>(16)?.is_some(),
+            is_awaited: flags & AWAITED != 0,
             spec: Arc::new(spec),
         })
     })

@@ -1,5 +1,5 @@
 -- What becomes of pushed specs: a look at all of them first, then the tasks, in the order in which they came.
-local MINTED, KEYED, WAITS = 1, 2, 4
+local MINTED, KEYED = 1, 2
 local IGNORE, REPLACE, REFUSE = 0, 1, 2
 local DEBOUNCE, THROTTLE = 1, 2
 local TAIL = '>I6I6I5I4I4I4i4Bc0Bc0Bc0I2c0'
@@ -225,7 +225,7 @@ local function make(s)
 end
 
 -- Adds one task; answers the id that it stands for, whether it was made, and whom it cancelled.
-local function add_one(s, ties)
+local function add_one(s, late)
   local ousted
   if s.key ~= '' and not find(s.id) then
     local how, id, holder = meet(s)
@@ -251,7 +251,7 @@ local function add_one(s, ties)
   if s.waits or follows then
     -- What it waits for may come later in this push: it is placed when it is tied.
     t.apart = true
-    ties[#ties + 1] = { t, follows }
+    late[#late + 1] = { t, follows }
   else
     place(t)
   end
@@ -259,11 +259,11 @@ local function add_one(s, ties)
 end
 
 local function add_all(specs)
-  local ties, pushed = {}, {}
+  local late, pushed = {}, {}
   for at, s in ipairs(specs) do
-    pushed[at] = add_one(s, ties)
+    pushed[at] = add_one(s, late)
   end
-  for _, tied in ipairs(ties) do
+  for _, tied in ipairs(late) do
     tie(tied[1], tied[2], false)
   end
   return pushed

@@ -56,7 +56,7 @@ local function complete_plain(serial, raw, output, budgets)
   local bytes = unpacked('>I5', raw, 69) + #output
   if bit.band(flags, AWAITED) ~= 0 then
     flags = flags - AWAITED
-    hand_down(serial, true)
+    ties.pass_on(serial)
   end
   local head = plain.heads[flags]
   if not head then
@@ -146,6 +146,7 @@ local function settle_all(size)
     end
   end
   write_plain()
+  ties.tell_told()
   return table.concat(settled)
 end
 
@@ -180,8 +181,8 @@ local function advance()
     rare().expire(expired, ended)
     flush()
   end
-  if call('EXISTS', K .. 'cascades') == 1 then
-    rare().cascade(1000 - #ended, ended)
+  if #ended + told_size < 1000 and call('EXISTS', K .. 'cascades') == 1 then
+    rare().cascade(1000 - #ended - told_size, ended)
     flush()
   end
   local max = tonumber(arg())

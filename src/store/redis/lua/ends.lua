@@ -108,7 +108,7 @@ local STATE_BY = {
 local function finish(t, cause)
   t.state, t.cause, t.finished, t.blockers = STATE_BY[cause], cause, now, 0
   if has(t, AWAITED) then
-    hand_down(t.serial, t.state == COMPLETED)
+    ties.hand_down(t.serial, t.state == COMPLETED)
     flag(t, AWAITED, false)
   end
   table.insert(filed[t.state], t.serial)
@@ -228,13 +228,16 @@ local function cascade(max, ended)
     prefetch(serials)
     local writes = {}
     for at, edge in ipairs(edges) do
-      local wait, run_anyway = string.match(edge, '^%d+:(%d+):(%d)$')
-      local may_run = completed == '1' or run_anyway == '1'
-      local raw = may_run and released(serials[at], tonumber(wait))
-      local t = not raw and load(serials[at])
+      local wait = sub(edge, 18)
+      local may_run = completed == '1' or sub(edge, 17, 17) == '1'
+      local raw, is_all = nil, false
+      if may_run then
+        raw, is_all = ties.released(serials[at], wait, 1)
+      end
+      local t = not raw and not is_all and load(serials[at])
       if raw then
         writes[#writes + 1], writes[#writes + 2] = serials[at], raw
-      elseif t and not t.gone and t.wait == tonumber(wait) and t.state == WAITING then
+      elseif t and not t.gone and t.wait == unpacked('>I7', wait) and t.state == WAITING then
         unplace(t)
         if may_run then
           t.blockers = t.blockers - 1
@@ -280,24 +283,24 @@ local function tie(t, follows, forgiven)
     return
   end
   local ids, run_anyway = blockers_of(t)
-  local ties = {}
+  local all = {}
   for _, id in ipairs(ids) do
-    ties[#ties + 1] = { id, run_anyway }
+    all[#all + 1] = { id, run_anyway }
     if id == follows then
       follows = nil
     end
   end
   if follows then
-    ties[#ties + 1] = { follows, true }
+    all[#all + 1] = { follows, true }
   end
   unplace(t)
   local failed = false
-  for _, to in ipairs(ties) do
+  for _, to in ipairs(all) do
     local serial = find(to[1])
     local blocker = serial and load(serial)
     if blocker and not blocker.gone then
       if blocker.state == WAITING or blocker.state == RUNNING then
-        hang(blocker.serial, t.serial .. ':' .. digits(t.wait) .. ':' .. (to[2] and 1 or 0))
+        ties.hang(blocker.serial, ties.edge_of(t.serial, t.wait, to[2]))
         flag(blocker, AWAITED, true)
         change(blocker)
         t.blockers = t.blockers + 1

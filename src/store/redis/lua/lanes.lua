@@ -3,9 +3,9 @@
 -- A spec comes as three texts: its head (flags, the earliest start, the number of its lane in `wanted`, its
 -- priority, what is said about its key and its blockers), the tail of the packed task, and the text that readers get, whose
 -- first four bytes say where its input begins.
-local GROUPED, EXPIRES, FLOWS = 8, 16, 32
+local WAITS, GROUPED, EXPIRES, FLOWS, LEADS = 4, 8, 16, 32, 64
 local AT_ONCE, AFTER = 0, 1
-local HOW = '>BBI6I2i4'
+local HOW, HEAD = '>BBI6I2i4', 14
 
 -- The lanes that specs name, by number: queue and name; `known` has those that were looked up.
 local wanted, known = {}, {}
