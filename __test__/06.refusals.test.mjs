@@ -236,6 +236,12 @@ test('options that contradict each other are refused together', () => {
   const table = [
     [{ delay: 5, runAt: now }, '"delay" and "runAt" of enqueue() exclude each other'],
     [{ key: 'k', debounce: 5, throttle: 5 }, '"debounce" and "throttle" of enqueue() exclude each other'],
+    [{ key: 'k', debounce: 5, delay: 5 }, '"debounce" and "delay" of enqueue() exclude each other'],
+    [{ key: 'k', debounce: 5, runAt: now }, '"debounce" and "runAt" of enqueue() exclude each other'],
+    [
+      { key: 'k', debounce: 5, onConflict: 'error' },
+      '"debounce" and "onConflict" of enqueue() exclude each other',
+    ],
     [{ debounce: 5 }, '"debounce" of enqueue() needs "key"'],
     [{ throttle: 5 }, '"throttle" of enqueue() needs "key"'],
     [{ onConflict: 'ignore' }, '"onConflict" of enqueue() needs "key"'],

@@ -135,18 +135,6 @@ test('a delay of a hundred years is one', async t => {
   assert.deepEqual((await far.status()).runAt, new Date(8.64e15))
 })
 
-test('expiresAt: not started by then, it fails', async t => {
-  const executor = open(t, { concurrency: 1 })
-  const gate = await occupy(executor)
-  const handle = await executor.enqueue(echo, 1, { expiresAt: new Date(Date.now() + 30) })
-  const inTime = await executor.enqueue(echo, 2, { expiresAt: new Date(Date.now() + 3_600_000) })
-  await sleep(60)
-  await gate.release()
-  await assert.rejects(handle.result(), failure('ERR_TASK_EXPIRED'))
-  assert.equal(await inTime.result(), 2)
-  assert.equal((await handle.status()).state, 'failed')
-})
-
 test('metadata reaches the handler and the status', async t => {
   const executor = open(t)
   const meta = defineTask({ name: 'meta', handler: (_, ctx) => ctx.metadata })

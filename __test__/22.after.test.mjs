@@ -1,9 +1,15 @@
 // `after`: tasks that have to end first. The last of them releases the one that waits.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { defineTask } from '../index.js'
-import { deferred, failure, open, rejection, within } from './support/executors.mjs'
+import { deferred, failure, rejection, within } from './support/executors.mjs'
+import { onEveryStore } from './support/stores.mjs'
+
+async function start(on, options = undefined) {
+  const executor = on(options)
+  await executor.start()
+  return executor
+}
 
 const numbers = count => Array.from({ length: count }, (_, at) => at)
 
@@ -19,11 +25,11 @@ function noting(order) {
   })
 }
 
-test('it starts when all of them have completed, and not before', async t => {
+onEveryStore('it starts when all of them have completed, and not before', async (_t, on) => {
   const order = []
   const gates = numbers(3).map(() => deferred())
   const slow = defineTask({ name: 'slow', handler: n => gates[n].promise.then(() => order.push(n)) })
-  const executor = open(t, { concurrency: 8 })
+  const executor = await start(on, { concurrency: 8 })
   const parents = await executor.enqueueMany(slow, [0, 1, 2])
   const child = await executor.enqueue(noting(order), 'child', {
     after: [parents[0], parents[1].id, parents[2]],
@@ -43,8 +49,8 @@ test('it starts when all of them have completed, and not before', async t => {
   assert.deepEqual(order, [2, 0, 1, 'child'])
 })
 
-test('after something that has completed already, it starts at once', async t => {
-  const executor = open(t)
+onEveryStore('after something that has completed already, it starts at once', async (_t, on) => {
+  const executor = await start(on)
   const note = noting([])
   const parent = await executor.enqueue(note, 'parent')
   await parent.result()
@@ -53,10 +59,10 @@ test('after something that has completed already, it starts at once', async t =>
   assert.equal(await (await executor.enqueue(note, 'free', { after: [] })).result(), 'free')
 })
 
-test('a diamond, and a long chain', async t => {
+onEveryStore('a diamond, and a long chain', async (_t, on) => {
   const order = []
   const note = noting(order)
-  const executor = open(t, { concurrency: 4 })
+  const executor = await start(on, { concurrency: 4 })
   const top = await executor.enqueue(note, 'top')
   const sides = await executor.enqueueMany(note, ['left', 'right'], { after: [top] })
   const bottom = await executor.enqueue(note, 'bottom', { after: sides })
@@ -71,10 +77,10 @@ test('a diamond, and a long chain', async t => {
   assert.deepEqual(order, numbers(200))
 })
 
-test('a fan of 3000 in both directions', async t => {
+onEveryStore('a fan of 3000 in both directions', async (_t, on) => {
   const order = []
   const note = noting(order)
-  const executor = open(t, { concurrency: 100 })
+  const executor = await start(on, { concurrency: 100 })
   await executor.pause()
   const top = await executor.enqueue(note, 'top')
   const fan = await executor.enqueueMany(note, numbers(3_000), { after: [top] })
@@ -86,10 +92,10 @@ test('a fan of 3000 in both directions', async t => {
   assert.deepEqual([order[0], order.at(-1)], ['top', 'bottom'])
 })
 
-test('a failure cancels what waits for it, and what waits for that', async t => {
+onEveryStore('a failure cancels what waits for it, and what waits for that', async (_t, on) => {
   const order = []
   const note = noting(order)
-  const executor = open(t)
+  const executor = await start(on)
   await executor.pause()
   const bad = await executor.enqueue(note, 'bad')
   const child = await executor.enqueue(note, 'child', { after: [bad] })
@@ -106,9 +112,9 @@ test('a failure cancels what waits for it, and what waits for that', async t => 
   assert.deepEqual(order.toSorted(), ['bad', 'other'])
 })
 
-test('so does a cancel, through thousands', async t => {
+onEveryStore('so does a cancel, through thousands', async (_t, on) => {
   const note = noting([])
-  const executor = open(t)
+  const executor = await start(on)
   const top = await executor.enqueue(note, 'top', { delay: '1h' })
   const fan = await executor.enqueueMany(note, numbers(2_500), { after: [top] })
   const below = await executor.enqueueMany(note, numbers(500), { after: [fan[0], fan[2_499]] })
@@ -120,10 +126,10 @@ test('so does a cancel, through thousands', async t => {
   )
 })
 
-test("onBlockerFailure: 'run' runs it all the same", async t => {
+onEveryStore("onBlockerFailure: 'run' runs it all the same", async (_t, on) => {
   const order = []
   const note = noting(order)
-  const executor = open(t)
+  const executor = await start(on)
   await executor.pause()
   const [bad, good] = await executor.enqueueMany(note, ['bad', 'good'])
   const gone = await executor.enqueue(note, 'gone', { delay: '1h' })
@@ -134,21 +140,24 @@ test("onBlockerFailure: 'run' runs it all the same", async t => {
   assert.equal((await child.status()).state, 'blocked')
   await gone.cancel()
   assert.equal(await child.result(), 'child')
+  const given = defineTask({ name: 'given', handler: (_, ctx) => ctx.results() })
+  const sums = await executor.enqueue(given, null, { after: [gone, good, bad], onBlockerFailure: 'run' })
+  assert.deepEqual(await sums.result(), [null, 'good', null], 'in the order of `after`')
   const late = await executor.enqueue(note, 'late', { after: [bad], onBlockerFailure: 'run' })
   assert.equal(await late.result(), 'late')
 })
 
-test('after one that has failed already, it is cancelled', async t => {
+onEveryStore('after one that has failed already, it is cancelled', async (_t, on) => {
   const note = noting([])
-  const executor = open(t)
+  const executor = await start(on)
   const bad = await executor.enqueue(note, 'bad')
   await assert.rejects(bad.result())
   const child = await executor.enqueue(note, 'child', { after: [bad] })
   await assert.rejects(within(child.result()), failure('ERR_TASK_CANCELLED'))
 })
 
-test('a retry of the blocker does not release what waits, its end does', async t => {
-  const executor = open(t)
+onEveryStore('a retry of the blocker does not release what waits, its end does', async (_t, on) => {
+  const executor = await start(on)
   let runs = 0
   const flaky = defineTask({
     name: 'flaky',
@@ -165,8 +174,8 @@ test('a retry of the blocker does not release what waits, its end does', async t
   assert.equal(await child.result(), 3)
 })
 
-test('a delay and a blocker both have to be over', async t => {
-  const executor = open(t)
+onEveryStore('a delay and a blocker both have to be over', async (_t, on) => {
+  const executor = await start(on)
   const note = noting([])
   const gate = deferred()
   const parent = await executor.enqueue(defineTask({ name: 'parent', handler: () => gate.promise }))
@@ -177,8 +186,8 @@ test('a delay and a blocker both have to be over', async t => {
   assert.ok((await child.status()).startedAt >= runAt)
 })
 
-test('a blocker that does not exist, and a cycle, are refused', async t => {
-  const executor = open(t)
+onEveryStore('a blocker that does not exist, and a cycle, are refused', async (_t, on) => {
+  const executor = await start(on)
   const note = noting([])
   await assert.rejects(executor.enqueue(note, 1, { after: ['nobody'] }), failure('ERR_TASK_NOT_FOUND'))
   const self = await rejection(executor.enqueue(note, 1, { id: 'self', after: ['self'] }))

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineTask } from '../index.js'
 import { collect, deferred, failure, never, open, until, within } from './support/executors.mjs'
+import { onEveryStore } from './support/stores.mjs'
 
 const echo = defineTask({ name: 'echo', handler: input => input })
 const fails = defineTask({
@@ -16,9 +17,15 @@ const fails = defineTask({
 const numbers = count => Array.from({ length: count }, (_, at) => at)
 const none = { scheduled: 0, waiting: 0, blocked: 0, running: 0, completed: 0, failed: 0, cancelled: 0 }
 
+async function start(on, options = undefined) {
+  const executor = on(options)
+  await executor.start()
+  return executor
+}
+
 /** An executor with a task in every state; `end` lets the running one end. */
-async function oneOfEach(t) {
-  const executor = open(t, { concurrency: 1, tasks: [echo, fails] })
+async function oneOfEach(on) {
+  const executor = await start(on, { concurrency: 1, tasks: [echo, fails] })
   const { promise, resolve } = deferred()
   const slow = defineTask({ name: 'slow', handler: () => promise })
   const completed = await executor.enqueue(echo, 'completed')
@@ -39,8 +46,8 @@ async function oneOfEach(t) {
   }
 }
 
-test('every state is shown as what it is', async t => {
-  const { executor, handles, end } = await oneOfEach(t)
+onEveryStore('every state is shown as what it is', async (_t, on) => {
+  const { executor, handles, end } = await oneOfEach(on)
   for (const [state, handle] of Object.entries(handles)) {
     const info = await handle.status()
     assert.equal(info.state, state)
@@ -129,8 +136,8 @@ test('a loop over list can be left', async t => {
   assert.equal(count, 3)
 })
 
-test('list: filters, one by one and together', async t => {
-  const executor = open(t)
+onEveryStore('list: filters, one by one and together', async (_t, on) => {
+  const executor = await start(on)
   await executor.pause()
   await executor.enqueue(echo, 'one', { queue: 'mail', group: 'g' })
   await sleep(5)
@@ -157,8 +164,8 @@ test('list: filters, one by one and together', async t => {
   for (const [filter, wanted] of table) assert.deepEqual(await inputs(filter), wanted)
 })
 
-test('search: in the name, the input and the errors', async t => {
-  const executor = open(t)
+onEveryStore('search: in the name, the input and the errors', async (_t, on) => {
+  const executor = await start(on)
   const secret = defineTask({ name: 'a secret kind', handler: input => input })
   await executor.enqueue(echo, { deep: ['needle in here'] })
   await executor.enqueue(fails, 'haystack')
@@ -175,13 +182,13 @@ test('search: in the name, the input and the errors', async t => {
   assert.deepEqual(await found('.*'), [])
 })
 
-test('retryAll runs again what has failed or was cancelled', async t => {
+onEveryStore('retryAll runs again what has failed or was cancelled', async (_t, on) => {
   let broken = true
   const flaky = defineTask({
     name: 'flaky',
     handler: n => (broken && n % 2 ? Promise.reject(new Error('odd')) : n),
   })
-  const executor = open(t, { concurrency: 10 })
+  const executor = await start(on, { concurrency: 10 })
   const handles = await executor.enqueueMany(flaky, numbers(20))
   const other = await executor.enqueue(fails, 'other')
   await Promise.allSettled([...handles, other].map(handle => handle.result()))
@@ -194,8 +201,8 @@ test('retryAll runs again what has failed or was cancelled', async t => {
   await executor.onIdle()
 })
 
-test('cancelAll ends what has not ended, thousands of them', async t => {
-  const executor = open(t, { concurrency: 1, cancelGrace: '1s' })
+onEveryStore('cancelAll ends what has not ended, thousands of them', async (_t, on) => {
+  const executor = await start(on, { concurrency: 1, cancelGrace: 50 })
   const started = deferred()
   const hang = defineTask({
     name: 'hang',
@@ -210,18 +217,18 @@ test('cancelAll ends what has not ended, thousands of them', async t => {
   await started.promise
   const handles = await executor.enqueueMany(echo, numbers(3_500))
   const delayed = await executor.enqueueMany(echo, numbers(1_500), { delay: '1h' })
+  const blocked = await executor.enqueueMany(echo, numbers(1_500), { after: [delayed[0], running] })
   const kept = await executor.enqueue(echo, 'kept', { queue: 'kept' })
-  assert.equal(await executor.cancelAll({ queue: 'default' }), 5_001)
-  const ends = await within(
-    Promise.allSettled([running, ...handles, ...delayed].map(handle => handle.result())),
-  )
+  assert.equal(await executor.cancelAll({ queue: 'default' }), 6_501)
+  const all = [running, ...handles, ...delayed, ...blocked]
+  const ends = await within(Promise.allSettled(all.map(handle => handle.result())))
   assert.ok(ends.every(end => end.status === 'rejected' && end.reason.code === 'ERR_TASK_CANCELLED'))
   assert.equal(await kept.result(), 'kept')
   assert.equal(await done.result(), 'done')
 })
 
-test('prune removes what has ended, and only that', async t => {
-  const { executor, handles, end } = await oneOfEach(t)
+onEveryStore('prune removes what has ended, and only that', async (_t, on) => {
+  const { executor, handles, end } = await oneOfEach(on)
   assert.equal(await executor.prune({ state: 'failed' }), 1)
   assert.equal(await executor.get(handles.failed.id), undefined)
   assert.equal(await executor.prune({ state: ['running', 'waiting', 'scheduled', 'blocked'] }), 0)
@@ -230,8 +237,8 @@ test('prune removes what has ended, and only that', async t => {
   end()
 })
 
-test('a change of many needs a filter: undefined does not stand for all', async t => {
-  const executor = open(t)
+onEveryStore('a change of many needs a filter: undefined does not stand for all', async (_t, on) => {
+  const executor = await start(on)
   for (const call of ['cancelAll', 'retryAll', 'prune']) {
     await assert.rejects(executor[call](), failure('ERR_OPTION'))
     for (const wrong of [{ states: 'failed' }, { limit: 1 }, { cursor: 'a' }, null]) {

@@ -92,6 +92,29 @@ onEveryStore('a retry revives what was cancelled because of it, and nothing else
   assert.deepEqual(runs, [1, 10, 20, 2, 30])
 })
 
+onEveryStore('what needs a task that cannot be retried stays as it is', async (_t, on) => {
+  const { add, broken, runs } = kinds()
+  const executor = on({ tasks: [add] })
+  await executor.start()
+  broken.add(1)
+  const flow = await executor.enqueueFlow([
+    { ref: 'grandchild', task: add, input: 20, after: ['child'] },
+    { ref: 'child', task: add, input: 10, after: ['head'] },
+    { ref: 'head', task: add, input: 1, options: { key: 'k' } },
+  ])
+  await flow.settled()
+  broken.clear()
+  const holder = await executor.enqueue(add, 5, { key: 'k', delay: '1h' })
+  assert.equal(await flow.handles.head.retry(), false)
+  assert.equal(await flow.retry(), 0)
+  const { counts } = await flow.status()
+  assert.deepEqual([counts.failed, counts.cancelled], [1, 2])
+  await holder.cancel()
+  assert.equal(await flow.retry(), 3)
+  assert.equal(await flow.handles.grandchild.result(), 31)
+  assert.deepEqual(runs, [1, 1, 10, 20])
+})
+
 onEveryStore('a flow with a name is enqueued once', async (_t, on) => {
   const { add, runs } = kinds()
   const executor = on({ tasks: [add] })

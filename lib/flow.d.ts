@@ -38,9 +38,12 @@ export interface TaskFlow {
   settled(options?: ResultOptions): Promise<FlowInfo>
   /** How it stands now: `getFlow` of its id. */
   status(): Promise<FlowInfo>
-  /** Cancels those of its tasks that have not ended; gives their number, without what was cancelled because of them. */
+  /** Cancels those of its tasks that have not ended; gives their number. */
   cancel(reason?: string): Promise<number>
-  /** Runs what has failed or was cancelled again, and what waits for it after it; gives their number. */
+  /**
+   * Runs what has failed or was cancelled again, and what waits for it after it; gives their number. A task whose key
+   * another one has stays as it is, and so does what needs it.
+   */
   retry(): Promise<number>
 }
 

@@ -29,13 +29,19 @@ export interface TaskHandle<Out = unknown> {
    * it alone. False where it has not ended, or another one has its key.
    */
   retry(): Promise<boolean>
-  /** Starts a delayed task now. False where it was not delayed. */
+  /**
+   * Starts a delayed task now, also one that waits for quiet or for its next attempt. False where it does not wait for
+   * its time; what it waits for besides (tasks, a pause, a limit) it still waits for.
+   */
   promote(): Promise<boolean>
-  /** Moves its start. False where it does not wait. Throws `ERR_OPTION` for anything but a valid Date. */
+  /**
+   * Moves its start. False where it does not wait, or an executor has claimed it ahead of its start. A task that waits
+   * for others starts no earlier than that either. Throws `ERR_OPTION` for anything but a valid Date.
+   */
   reschedule(runAt: Date): Promise<boolean>
   /**
    * Moves it forward or back among those that wait. False where it does not wait, or an executor has claimed it ahead
-   * of its start: at most what 100 ms of its pace need.
+   * of its start: at most what 100 ms of its pace need, until nothing has moved there for a second.
    */
   setPriority(priority: number): Promise<boolean>
   /**

@@ -269,11 +269,15 @@ export interface EnqueueOptions {
   readonly key?: string | undefined
   /**
    * What happens when an unfinished task has the key: `'ignore'` gives that task, `'replace'` takes its place (and
-   * waits for it to end if it runs), `'error'` rejects with `ERR_TASK_DUPLICATE`. Needs `key`.
+   * waits for it to end if it runs), `'error'` rejects with `ERR_TASK_DUPLICATE`. Needs `key`; not
+   * together with `debounce`.
    * @default 'ignore'
    */
   readonly onConflict?: 'ignore' | 'replace' | 'error' | undefined
-  /** The newest input wins, and the start waits for quiet. Needs `key`; not together with `throttle`. */
+  /**
+   * The newest input wins, and the start waits for quiet. Needs `key`; not together with `throttle`, `delay`, `runAt`
+   * or `onConflict`. A run that has begun keeps its input: another task follows it, as with `'replace'`.
+   */
   readonly debounce?: Duration | DebounceOptions | undefined
   /**
    * The first wins, and what comes within this time gives that task, even when it has ended. At least 1 ms. Needs

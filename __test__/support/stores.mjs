@@ -61,8 +61,18 @@ export function onEveryStore(name, run) {
   for (const [store, addressFor] of STORES) {
     test(`${name} (${store})`, async t => {
       const persistence = await addressFor(t)
-      const shared = persistence !== 'memory'
-      await run(t, options => open(t, { persistence, ...options }), shared)
+      const opened = []
+      const on = options => {
+        const executor = open(t, { persistence, ...options })
+        opened.push(executor)
+        return executor
+      }
+      try {
+        await run(t, on, persistence !== 'memory')
+      } finally {
+        // Before its file is removed: what it has to settle still would keep it waiting.
+        await Promise.all(opened.map(executor => executor.close({ gracePeriod: 0 })))
+      }
     })
   }
 }

@@ -91,6 +91,10 @@ function printed(name) {
 const EXCLUSIVE = [
   ['delay', 'runAt'],
   ['debounce', 'throttle'],
+  // The quiet says when it starts, and what a second one does.
+  ['debounce', 'delay'],
+  ['debounce', 'runAt'],
+  ['debounce', 'onConflict'],
 ]
 const KEYED = ['onConflict', 'debounce', 'throttle']
 

@@ -220,7 +220,7 @@ impl TaskFlow {
         flow_info(self.engine.clone(), self.id.clone()).await
     }
 
-    /// Cancels those of its tasks that have not ended; gives their number, without what was cancelled because of them.
+    /// Cancels those of its tasks that have not ended; gives their number.
     pub async fn cancel(&self) -> Result<usize, TaskError> {
         let engine = self.engine.clone();
         let target = Target::Filter(Filter { flow: Some(self.id.clone()), ..Filter::default() });
@@ -228,7 +228,8 @@ impl TaskFlow {
         on_engine(async move { Ok(engine.amend(target, change).await?.changed.len()) }).await
     }
 
-    /// Runs what has failed or was cancelled again, and what waits for it after it; gives their number.
+    /// Runs what has failed or was cancelled again, and what waits for it after it; gives their number. A task whose
+    /// key another one has stays as it is, and so does what needs it.
     pub async fn retry(&self) -> Result<usize, TaskError> {
         let (engine, id) = (self.engine.clone(), self.id.clone());
         let changed = on_engine(async move { Ok(engine.retry_flow(&id).await?.changed.len()) }).await?;

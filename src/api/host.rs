@@ -240,6 +240,12 @@ impl RustHost {
             0 => table.lane.begin(core, run, now),
             _ => core.begin_stored(run.slot, run.number, now),
         });
+        if begun == Some(false)
+            && let Some(engine) = self.engine()
+        {
+            // One that may not begin any more goes back to its store.
+            engine.nudge();
+        }
         begun.unwrap_or(false)
     }
 

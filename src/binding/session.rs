@@ -128,7 +128,8 @@ impl Session {
             (begun, core.wake_at(), begun && core.events.is_listening())
         };
         self.engine.expect(wake_at);
-        if heard {
+        // One that may not begin any more goes back to its store.
+        if heard || !begun {
             self.engine.nudge();
         }
         begun

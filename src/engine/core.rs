@@ -278,6 +278,10 @@ impl Core {
     /// Stops or resumes starting, of local and of stored tasks.
     pub fn set_paused(&mut self, paused: bool) {
         self.dispatcher.set_paused(paused);
+        if paused {
+            // Whoever else works on the store may start it, and it can be changed again.
+            self.release_unbegun();
+        }
         self.stored.look();
     }
 
@@ -338,9 +342,11 @@ impl Core {
                 Alarm::Grace(slot) if slot & STORED == 0 => self.local_grace(slot, stamp, now),
                 Alarm::Timeout(slot) => self.stored_timeout(slot, stamp, now),
                 Alarm::Grace(slot) => self.stored_grace(slot, stamp, now),
+                Alarm::Expiry(slot) => self.stored_expiry(slot, now),
             }
         }
         self.look_after_host(now);
+        self.look_after_ahead(now);
         self.look_after_loop(now);
         self.look_after_beat(now);
         self.move_close(now);
@@ -356,7 +362,8 @@ impl Core {
         let host = self.host_deadline();
         let gates = self.dispatcher.reopens_at().filter(|_| self.closing == Closing::No);
         let (loop_at, fence) = (self.loop_deadline(), self.fence_deadline());
-        [self.timers.next_at(), close, host, loop_at, fence, gates].into_iter().flatten().min()
+        let ahead = self.stored.ahead_until.filter(|_| self.stored.ready > 0);
+        [self.timers.next_at(), close, host, loop_at, fence, gates, ahead].into_iter().flatten().min()
     }
 
     /// Handlers that have outlived their attempt.

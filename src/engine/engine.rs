@@ -8,11 +8,8 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use crate::error::TaskError;
-use crate::store::{
-    Amend, Amended, Cell, Counts, Found, Node, Page, Push, Pushed, Query, Refusal, Retention, Store,
-    StoreError, Swap, Target, pause_cell,
-};
-use crate::task::{Name, TaskId, View};
+use crate::store::{Cell, Node, Push, Pushed, Refusal, Retention, Store, StoreError, Swap, pause_cell};
+use crate::task::{Name, TaskId};
 use crate::time::{Millis, Time};
 
 use super::core::{Closing, Config, Core};
@@ -150,11 +147,6 @@ impl Engine {
         self.look();
     }
 
-    /// Changes tasks; a filter is worked off to its end.
-    pub async fn amend(&self, target: Target, change: Amend) -> Result<Amended, TaskError> {
-        self.shared.amend(target, change).await
-    }
-
     /// Pauses or resumes a queue on every node of the store.
     pub async fn set_queue_paused(&self, queue: &Name, paused: bool) -> Result<(), TaskError> {
         let key = pause_cell(queue);
@@ -177,29 +169,6 @@ impl Engine {
 
     fn node(&self) -> crate::store::NodeId {
         self.core().node().clone()
-    }
-
-    /// Records by id. A task that this node has claimed ahead waits, as people see it.
-    pub async fn get(&self, ids: Vec<TaskId>) -> Result<Found, TaskError> {
-        let mut found = self.shared.unless_over(self.shared.store.get(ids)).await?;
-        self.core().show_as_seen(found.records.iter_mut().flatten());
-        Ok(found)
-    }
-
-    /// A page of records, newest first.
-    pub async fn list(&self, query: Query) -> Result<Page, TaskError> {
-        let mut page = self.shared.unless_over(self.shared.store.list(query)).await?;
-        self.core().show_as_seen(page.records.iter_mut());
-        Ok(page)
-    }
-
-    /// Tasks by state. Those that this node has claimed ahead wait, as people see it.
-    pub async fn counts(&self, queue: Option<Name>) -> Result<Counts, TaskError> {
-        let mut counts = self.shared.unless_over(self.shared.store.counts(queue.clone())).await?;
-        let ahead = self.core().claimed_ahead(queue.as_ref()).min(counts.of(View::Running));
-        counts.by_view[View::Running as usize] -= ahead;
-        counts.by_view[View::Waiting as usize] += ahead;
-        Ok(counts)
     }
 
     /// The engines that work on the store, by id.

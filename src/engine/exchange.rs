@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::core::{Closing, Core, STORED};
 use super::event::{Event, What};
+use super::pace::WINDOW;
 use super::stored::{End, Phase, StoredRun};
 use crate::dispatch::Entry;
 use crate::store::{Advance, Settled, Turn};
@@ -63,8 +64,20 @@ impl Core {
 
     /// When to ask the store again: it has something new then, or a gate is open again.
     pub(super) fn ask_at(&self) -> Option<Millis> {
-        let gated = self.stored.gated_until.filter(|_| self.stored.started && self.closing == Closing::No);
-        [self.store_due_at(), gated].into_iter().flatten().min()
+        let others = [self.stored.gated_until, self.look_at()];
+        let others = others.into_iter().flatten().filter(|_| self.is_at_work());
+        others.chain(self.store_due_at()).min()
+    }
+
+    fn is_at_work(&self) -> bool {
+        self.stored.started && self.closing == Closing::No
+    }
+
+    /// When to ask in spite of having no room: tasks expire, and what waits for others ends with them, however busy
+    /// this node is.
+    fn look_at(&self) -> Option<Millis> {
+        let pause = if self.config.time.is_moved() { 0 } else { WINDOW };
+        self.stored.untold.then(|| self.stored.stepped_at.saturating_add(pause))
     }
 
     /// What to ask of the store now, or `None` while there is nothing to ask. The same step again until
@@ -76,10 +89,13 @@ impl Core {
         if let Some((step, _)) = &self.stored.in_flight {
             return Some(step.clone());
         }
+        let mut looks = self.stored.more || self.look_at().is_some_and(|at| at <= now);
         if self.stored.next_at.is_some_and(|at| at <= now) {
             self.stored.next_at = None;
             self.stored.dry = false;
+            looks = true;
         }
+        looks &= self.is_at_work();
         if self.stored.gated_until.is_some_and(|at| at <= now) {
             self.stored.dry = false;
         }
@@ -88,9 +104,11 @@ impl Core {
             self.stored.unseen = false;
         }
         let claims = self.claims(now);
-        if self.stored.pending.is_empty() && (claims.max == 0 || self.stored.dry) {
+        if self.stored.pending.is_empty() && (claims.max == 0 || self.stored.dry) && !looks {
             return None;
         }
+        (self.stored.untold, self.stored.stepped_at) = (false, now);
+        self.stored.early_stops.clear();
         self.stored.turn_no += 1;
         let rest = self.stored.pending.split_off(self.stored.pending.len().min(STEP));
         let ends = std::mem::replace(&mut self.stored.pending, rest);
@@ -122,6 +140,7 @@ impl Core {
         let Some((step, ends)) = self.stored.in_flight.take() else { return Vec::new() };
         let asked = step.claims.max as usize;
         self.stored.ahead = turn.now.saturating_sub(now);
+        self.stored.more = turn.more;
         self.stored.dry = turn.claimed.len() < asked && !turn.more;
         self.stored.next_at = turn.next_at.map(|at| now.saturating_add(at.saturating_sub(turn.now)));
         self.stored.arrived = Some((turn, 0));
@@ -150,6 +169,10 @@ impl Core {
     }
 
     fn take_in(&mut self, claimed: Claimed, clock: Millis, now: Millis) {
+        let stop = self.stored.early_stops.iter().find(|(epoch, _)| *epoch == claimed.epoch);
+        if let Some((_, reason)) = stop.cloned() {
+            return self.settle_claimed(&claimed, &Outcome::Cancelled(reason), 0, 0);
+        }
         let paused = !self.paused_queues.is_empty() && self.paused_queues.contains(&claimed.spec.queue);
         self.stored.wary |= paused;
         // A host that has gone silent since the claim would not begin it.
@@ -181,6 +204,8 @@ impl Core {
         };
         let slot = self.stored.runs.insert(run) as u32 | STORED;
         self.stored.enter_ready(lane);
+        self.watch_expiry(slot);
+        self.expect_start(now);
         self.dispatcher.ready(lane, priority, Entry { slot, run: number });
     }
 

@@ -107,8 +107,7 @@ impl Engine {
     /// The same for every task of a workflow that did not complete.
     pub async fn retry_flow(&self, flow: &Name) -> Result<Amended, TaskError> {
         let dead = self.tasks_of(flow, vec![View::Failed, View::Cancelled]).await?;
-        self.amend(Target::Ids(dead.into_iter().map(|record| record.spec.id.clone()).collect()), Amend::Retry)
-            .await
+        self.amend(Target::Ids(blockers_first(&dead)), Amend::Retry).await
     }
 
     /// The tasks of a workflow that have ended undone, once all have that will because of these.
@@ -140,6 +139,32 @@ fn blockers(record: &Record) -> impl Iterator<Item = &TaskId> {
 
 fn is_undone(record: &Record) -> bool {
     matches!(record.status.state, State::Failed | State::Cancelled)
+}
+
+/// The ids of these tasks, each after those of its blockers: what needs a task that cannot be revived is not, either.
+/// Left out are tasks that would wait for each other, which takes an id that was forgotten and used again.
+fn blockers_first(dead: &[Record]) -> Vec<TaskId> {
+    let at: HashMap<&TaskId, usize> = dead.iter().enumerate().map(|(at, one)| (&one.spec.id, at)).collect();
+    let mut dependents = vec![Vec::new(); dead.len()];
+    let mut left = vec![0; dead.len()];
+    for (task, record) in dead.iter().enumerate() {
+        for blocker in blockers(record).filter_map(|id| at.get(id)) {
+            dependents[*blocker].push(task);
+            left[task] += 1;
+        }
+    }
+    let mut order: Vec<usize> = (0..dead.len()).filter(|task| left[*task] == 0).collect();
+    let mut next = 0;
+    while next < order.len() {
+        for task in &dependents[order[next]] {
+            left[*task] -= 1;
+            if left[*task] == 0 {
+                order.push(*task);
+            }
+        }
+        next += 1;
+    }
+    order.into_iter().map(|task| dead[task].spec.id.clone()).collect()
 }
 
 /// `ids`, and of the tasks that ended undone those that were cancelled because of them: each of their blockers that
@@ -225,5 +250,19 @@ mod tests {
         assert_eq!(revived(&["two"]), ["two"]);
         assert_eq!(revived(&["one", "two"]), ["below", "both", "child", "grandchild", "one", "two"]);
         assert_eq!(revived(&["withdrawn"]), ["withdrawn"]);
+    }
+
+    #[test]
+    fn nobody_comes_before_a_blocker_of_its_own() {
+        let dead = [
+            record("last", &["right", "left", "elsewhere"], Cause::Block),
+            record("right", &["first", "first"], Cause::Block),
+            record("alone", &[], Cause::Cancel),
+            record("left", &["first"], Cause::Cancel),
+            record("first", &[], Cause::Fail),
+        ];
+        let order: Vec<String> = blockers_first(&dead).iter().map(TaskId::to_string).collect();
+        assert_eq!(order, ["alone", "first", "right", "left", "last"]);
+        assert!(blockers_first(&[]).is_empty());
     }
 }

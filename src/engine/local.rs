@@ -459,6 +459,7 @@ impl Core {
 fn has_timer(local: &[LocalRun], stored: &Stored, (alarm, stamp): Timer) -> bool {
     match alarm {
         Alarm::Timeout(slot) | Alarm::Grace(slot) if slot & STORED != 0 => stored.has_timer(slot, stamp),
+        Alarm::Expiry(slot) => stored.has_timer(slot, stamp),
         Alarm::Timeout(slot) | Alarm::Backoff(slot) | Alarm::Grace(slot) => {
             local[slot as usize].has_timer(stamp)
         }

@@ -11,6 +11,7 @@ mod doctor;
 mod engine;
 mod event;
 mod exchange;
+mod expiry;
 mod fence;
 mod flows;
 mod gates;
@@ -22,6 +23,7 @@ mod pace;
 mod rooms;
 #[cfg(feature = "cron")]
 pub mod schedule;
+mod seen;
 mod shared;
 mod stall;
 mod stored;

@@ -5,7 +5,7 @@
 
 use crate::dispatch::OPEN_LANE;
 use crate::store::{Claims, LaneClaim};
-use crate::task::Name;
+use crate::task::{Name, Outcome};
 use crate::time::Millis;
 
 use super::core::{Closing, Core, KindId};
@@ -16,18 +16,30 @@ const MAX_AHEAD: u32 = 2000;
 /// Work for so long is claimed ahead.
 pub(super) const WINDOW: Millis = 100;
 
+/// What was claimed ahead goes back if nothing has started for so long: somebody else may have a slot for it, or
+/// something more urgent has come.
+const PATIENCE: Millis = 1000;
+
 /// Ends in the current window and in the one before.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     since: Millis,
     now: u32,
     before: u32,
+    /// The latest start or end.
+    moved_at: Millis,
 }
 
 impl Pace {
     pub fn ended(&mut self, now: Millis) {
         self.roll(now);
         self.now += 1;
+        self.moved_at = now;
+    }
+
+    /// A run has been given to the host.
+    pub fn started(&mut self, now: Millis) {
+        self.moved_at = now;
     }
 
     /// Ends to expect in one window.
@@ -110,6 +122,33 @@ impl Core {
     fn ready_of(&self, kind: KindId) -> u32 {
         self.stored.runs.iter().filter(|(_, run)| run.kind == kind && run.phase == Phase::Ready).count()
             as u32
+    }
+
+    /// A run was claimed.
+    pub(super) fn expect_start(&mut self, now: Millis) {
+        if self.stored.ready == 1 {
+            self.stored.ahead_until = Some(now.saturating_add(PATIENCE));
+        }
+    }
+
+    /// Gives back what was claimed ahead and finds no slot.
+    pub(super) fn look_after_ahead(&mut self, now: Millis) {
+        if self.stored.ahead_until.is_none_or(|at| at > now) {
+            return;
+        }
+        let moves_until = self.stored.pace.moved_at.saturating_add(PATIENCE);
+        self.stored.ahead_until = match self.stored.ready {
+            0 => None,
+            _ if moves_until > now => Some(moves_until),
+            _ if self.dispatcher.room(now).slots > 0 => Some(now.saturating_add(PATIENCE)),
+            _ => {
+                for slot in self.slots(|run| run.phase == Phase::Ready) {
+                    self.end_stored(slot, &Outcome::Released, now);
+                }
+                self.stored.look();
+                None
+            }
+        };
     }
 
     /// Gives back what a blocked host has not begun, and loses what a hung one has.

@@ -11,7 +11,7 @@ use slab::Slab;
 
 use crate::dispatch::{Entry, LaneId, OPEN_LANE};
 use crate::store::{Advance, Pulse, Turn};
-use crate::task::{Claimed, Name, Outcome, Record, Settlement, Spec, Standing, State, TaskId, settle};
+use crate::task::{Claimed, Name, Outcome, Settlement, Spec, Standing, TaskId, settle};
 use crate::time::Millis;
 
 use super::core::{Closing, Core, KindId, STORED, Stop};
@@ -37,6 +37,12 @@ pub(super) struct Stored {
     pub dry: bool,
     /// Something suggests that there is more, and no step that had room for it has been made since.
     pub unseen: bool,
+    /// The store may have something to do or to tell that needs no slot: no step has been made since it was suggested.
+    pub untold: bool,
+    /// It has said that it has not done all that is due.
+    pub more: bool,
+    /// When the latest step was made.
+    pub stepped_at: Millis,
     /// When the store will have more, on the monotonic clock.
     pub next_at: Option<Millis>,
     /// When a gate opens behind which the store may have something.
@@ -48,9 +54,13 @@ pub(super) struct Stored {
     /// then nothing is claimed, or the same task would come again and again.
     pub wary: bool,
     pub pace: Pace,
+    /// When to look whether what was claimed ahead has found a slot.
+    pub ahead_until: Option<Millis>,
     pub turn_no: u64,
     pub pending: Vec<End>,
     pub in_flight: Option<(Arc<Advance>, Vec<End>)>,
+    /// Stops of claims that may come with the answer that is on its way.
+    pub early_stops: Vec<(u64, Arc<str>)>,
     /// An answer, and how many of its claims have been taken in.
     pub arrived: Option<(Arc<Turn>, usize)>,
     pub pulse: Heart,
@@ -146,6 +156,7 @@ impl Stored {
     pub fn look(&mut self) {
         self.dry = false;
         self.unseen = true;
+        self.untold = true;
     }
 
     pub fn enter_ready(&mut self, lane: LaneId) {
@@ -174,17 +185,14 @@ impl Core {
         run.phase = Phase::Handed;
         run.started_at = now;
         let (lane, timeout) = (run.lane, run.claimed.spec.timeout);
-        // What had passed when it was claimed does not count: it has started before.
-        let [claimed_at, here] = [run.claimed_at, now].map(|at| at.saturating_add(self.stored.ahead));
-        let is_expired = run.claimed.spec.expires_at.is_some_and(|at| at > claimed_at && at <= here);
         self.stored.leave_ready(lane);
         self.stored.handed += 1;
+        self.stored.pace.started(now);
         if lane != OPEN_LANE {
             // Of a lane with limits no more was claimed than it had room for.
             self.stored.dry = false;
         }
-        if is_expired {
-            // It has waited here for a gate: its store says what becomes of it.
+        if self.has_expired(slot, now) {
             return self.end_stored(slot, &Outcome::Released, now);
         }
         self.outbox.starts.push_back(slot);
@@ -205,11 +213,17 @@ impl Core {
         }
     }
 
-    /// The handler of this run is about to be called; false if the run has been taken back meanwhile.
+    /// The handler of this run is about to be called; false if the run has been taken back meanwhile, or is now.
     pub fn begin_stored(&mut self, slot: u32, number: u32, now: Millis) -> bool {
-        let Some(run) = self.stored.find(slot, number).filter(|run| run.phase == Phase::Handed) else {
+        let is_handed = |run: &&mut StoredRun| run.phase == Phase::Handed;
+        if self.stored.find(slot, number).filter(is_handed).is_none() {
             return false;
-        };
+        }
+        if self.has_expired(slot, now) {
+            self.end_stored(slot, &Outcome::Released, now);
+            return false;
+        }
+        let run = &mut self.stored.runs[(slot & !STORED) as usize];
         run.phase = Phase::Begun;
         run.started_at = now;
         let waited = run.waited.map(|waited| waited.saturating_add(now.saturating_sub(run.claimed_at)));
@@ -219,14 +233,17 @@ impl Core {
         let run = &self.stored.runs[(slot & !STORED) as usize];
         let (spec, attempt) = (run.claimed.spec.clone(), run.claimed.failures + 1);
         self.host_loop.stored_began(slot, number, run.series, now);
-        if let Some(timeout) = spec.timeout {
-            self.arm_stored(slot, now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot));
+        match spec.timeout {
+            Some(timeout) => {
+                self.arm_stored(slot, now.saturating_add(timeout).saturating_add(1), Alarm::Timeout(slot));
+            }
+            None => self.disarm_stored(slot),
         }
         self.events.tell(|| Event { what: What::Running, spec, attempt, at: now });
         true
     }
 
-    fn arm_stored(&mut self, slot: u32, at: Millis, alarm: Alarm) {
+    pub(super) fn arm_stored(&mut self, slot: u32, at: Millis, alarm: Alarm) {
         self.disarm_stored(slot);
         self.stored.run_no = self.stored.run_no.wrapping_add(1);
         let run = &mut self.stored.runs[(slot & !STORED) as usize];
@@ -334,7 +351,12 @@ impl Core {
     pub fn stop(&mut self, id: &TaskId, epoch: u64, reason: &Arc<str>, now: Millis) {
         let mut runs = self.stored.runs.iter();
         let found = runs.find(|(_, run)| run.claimed.epoch == epoch && run.claimed.spec.id == *id);
-        let Some(slot) = found.map(|(at, _)| at as u32 | STORED) else { return };
+        let Some(slot) = found.map(|(at, _)| at as u32 | STORED) else {
+            if self.stored.in_flight.is_some() || self.stored.arrived.is_some() {
+                self.stored.early_stops.push((epoch, reason.clone()));
+            }
+            return;
+        };
         let run = &mut self.stored.runs[(slot & !STORED) as usize];
         match run.phase {
             Phase::Ready | Phase::Handed | Phase::Asking => {
@@ -391,27 +413,6 @@ impl Core {
         for slot in self.slots(unbegun) {
             if self.paused_queues.contains(&self.stored.runs[(slot & !STORED) as usize].claimed.spec.queue) {
                 self.end_stored(slot, &Outcome::Released, now);
-            }
-        }
-    }
-
-    /// Tasks of this queue, or of all, that are claimed here and have not begun.
-    pub(super) fn claimed_ahead(&self, queue: Option<&Name>) -> u64 {
-        let unbegun = |run: &StoredRun| matches!(run.phase, Phase::Ready | Phase::Handed);
-        let here = |run: &StoredRun| queue.is_none_or(|queue| run.claimed.spec.queue == *queue);
-        self.stored.runs.iter().filter(|(_, run)| unbegun(run) && here(run)).count() as u64
-    }
-
-    /// What is claimed here and has not begun waits, whatever its store has to say of the claim.
-    pub(super) fn show_as_seen<'a>(&self, records: impl Iterator<Item = &'a mut Record>) {
-        let unbegun = |epoch: u64, id: &TaskId| {
-            let mut runs = self.stored.runs.iter().map(|(_, run)| run);
-            let found = runs.find(|run| run.claimed.epoch == epoch && run.claimed.spec.id == *id);
-            found.is_some_and(|run| matches!(run.phase, Phase::Ready | Phase::Handed))
-        };
-        for record in records.filter(|record| record.status.state == State::Running) {
-            if unbegun(record.status.epoch, &record.spec.id) {
-                (record.status.state, record.status.owner) = (State::Waiting, None);
             }
         }
     }

@@ -20,6 +20,8 @@ pub(super) enum Alarm {
     Backoff(u32),
     /// A run of this slot was asked to stop and should have.
     Grace(u32),
+    /// A task of this slot that has not begun may not begin any more.
+    Expiry(u32),
 }
 
 /// A timer: the alarm, and the stamp of the run that it is for.

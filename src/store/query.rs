@@ -1,8 +1,9 @@
 //! Reading and operating: filters, pages, counts, retention, and what operators change.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::task::{Name, Record, Spec, State, Status, TaskId, View};
+use crate::task::{Blockers, Name, OnBlockerFailure, Record, Spec, State, Status, TaskId, View};
 use crate::time::Millis;
 
 use super::error::StoreError;
@@ -95,7 +96,7 @@ impl Counts {
 pub enum Target {
     /// These.
     Ids(Vec<TaskId>),
-    /// All that match and would be changed, in steps of at most 1000.
+    /// All that match and would be changed, in steps of at most 1000: oldest first, but what ends them newest first.
     Filter(Filter),
 }
 
@@ -105,7 +106,8 @@ pub enum Amend {
     /// Waiting: ends at once. Running: is asked to stop. Ended: unchanged.
     Cancel(Arc<str>),
     /// Ended: waits again with fresh budgets, for those of its blockers that have not ended, with no last
-    /// moment to start. Others, and those whose key has been taken: unchanged.
+    /// moment to start. Others, and those whose key has been taken: unchanged. Of several ids also those that
+    /// need a blocker which comes before them and stays undone.
     Retry,
     /// Not running: is forgotten; to those that wait for it, it is cancelled. Running: unchanged.
     Remove,
@@ -118,6 +120,12 @@ pub enum Amend {
 }
 
 impl Amend {
+    /// A filter is worked off from the newest task on: what waits for another is mostly newer, and is changed, and
+    /// counted, for itself before it would end because of the other.
+    pub(super) fn is_newest_first(&self) -> bool {
+        matches!(self, Self::Cancel(_) | Self::Remove)
+    }
+
     /// It would change a task that stands like this; a retry also needs the task's key to be free.
     pub(super) fn applies(&self, status: &Status, now: Millis) -> bool {
         let waits = status.state == State::Waiting;
@@ -129,6 +137,30 @@ impl Amend {
             Self::Reschedule(at) => waits && status.run_at != *at,
             Self::Prioritise(priority) => waits && status.priority != *priority,
         }
+    }
+}
+
+/// Tasks of a revival by id that stay undone: what needs one of them does so too.
+#[derive(Default)]
+pub(super) struct Undone(HashSet<TaskId>);
+
+impl Undone {
+    /// This task was not revived.
+    pub fn add(&mut self, id: &TaskId, state: State) {
+        if matches!(state, State::Failed | State::Cancelled) {
+            self.0.insert(id.clone());
+        }
+    }
+
+    /// A task that is cancelled where one of these does not complete.
+    pub fn holds_back(&self, spec: &Spec) -> bool {
+        let needs = |blockers: &&Blockers| blockers.on_failure == OnBlockerFailure::Cancel;
+        !self.0.is_empty()
+            && spec
+                .blockers
+                .as_ref()
+                .filter(needs)
+                .is_some_and(|needed| needed.ids.iter().any(|id| self.0.contains(id)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The reference's nodes and operators.
 
 use task::store::{Amend, Filter, NodeId, Target};
-use task::task::{Cause, TaskId};
+use task::task::{Blockers, Cause, OnBlockerFailure, State, TaskId};
 use task::time::Millis;
 
 use super::reference::Reference;
@@ -91,13 +91,28 @@ impl Reference {
     pub fn amend(&mut self, target: &Target, change: &Amend) -> Amendment {
         let ids = match target {
             Target::Ids(ids) => ids.clone(),
-            Target::Filter(filter) => self.matching(filter),
+            Target::Filter(filter) => {
+                let mut ids = self.matching(filter);
+                if matches!(change, Amend::Cancel(_) | Amend::Remove) {
+                    ids.reverse();
+                }
+                ids
+            }
         };
         let mut amended = Amendment::default();
+        let in_order = matches!((target, change), (Target::Ids(_), Amend::Retry));
+        let mut undone: Vec<TaskId> = Vec::new();
         for id in ids {
             let Some(at) = self.at(&id) else { continue };
-            if self.change(at, change, &mut amended) {
+            let needs = |blockers: &Blockers| {
+                blockers.on_failure == OnBlockerFailure::Cancel
+                    && blockers.ids.iter().any(|id| undone.contains(id))
+            };
+            let is_held_back = self.tasks[at].spec.blockers.as_ref().is_some_and(needs);
+            if !is_held_back && self.change(at, change, &mut amended) {
                 amended.changed.push(id);
+            } else if in_order && matches!(self.tasks[at].status.state, State::Failed | State::Cancelled) {
+                undone.push(id);
             }
         }
         if matches!(change, Amend::Retry) {

@@ -130,6 +130,20 @@ export default [
     test: 'suite',
   },
   {
+    name: 'what needs a blocker that stays undone is revived with it',
+    file: 'src/store/query.rs',
+    from: '!self.0.is_empty()',
+    to: 'self.0.len() > 99',
+    test: 'suite',
+  },
+  {
+    name: 'a cancel by filter meets blockers before what waits for them',
+    file: 'src/store/query.rs',
+    from: 'matches!(self, Self::Cancel(_) | Self::Remove)',
+    to: 'false',
+    test: 'suite',
+  },
+  {
     name: 'a task that has run may expire',
     file: file('advance'),
     from: 'task.expires_at = None;\n        }\n        if end.state()',

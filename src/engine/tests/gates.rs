@@ -141,8 +141,11 @@ fn a_shared_rate_goes_along_with_the_claims_and_is_held_here() {
     api.hold(500);
     core.hint();
     assert!(core.step(1).is_none(), "nothing is claimed while it is held");
+    let look = core.step(core.ask_at().unwrap()).unwrap();
+    assert_eq!(look.claims.max, 0, "it only looks what has expired");
+    answer(&mut core, &look, Vec::new(), 100);
     assert_eq!(core.ask_at(), Some(500));
-    assert!(core.step(500).is_some());
+    assert!(core.step(500).unwrap().claims.max > 0);
 }
 
 #[test]

@@ -69,6 +69,112 @@ fn a_stale_settlement_is_counted_and_told_to_nobody() {
 }
 
 #[test]
+fn what_has_not_begun_in_time_goes_back_when_its_time_is_over() {
+    let expiring = |at| Spec { expires_at: Some(at), ..spec() };
+    let late = |core: &mut Core| {
+        core.hint();
+        core.step(0).unwrap();
+        let claims = vec![claimed(expiring(1040), 1), claimed(Spec { priority: -1, ..expiring(1040) }, 2)];
+        let settled = Vec::new();
+        core.answered(&Arc::new(Turn { now: 1000, settled, claimed: claims, ..Turn::default() }), 0);
+        core.poll(0);
+        starts(core).remove(0)
+    };
+    let mut core = started(config(1));
+    let handed = late(&mut core);
+    core.tick(39);
+    assert_eq!(settle(&mut core, 39), [], "one is handed over, one claimed ahead");
+    core.tick(40);
+    assert_eq!(settle(&mut core, 40), [Cause::Release; 2]);
+    assert!(!core.begin_stored(handed.slot, handed.run, 40) && core.is_quiet());
+
+    let mut core = started(config(1));
+    let handed = late(&mut core);
+    assert!(!core.begin_stored(handed.slot, handed.run, 40), "nor where the clock has not ticked");
+
+    let mut core = started(config(2));
+    let handed = late(&mut core);
+    assert!(core.begin_stored(handed.slot, handed.run, 39));
+    core.tick(10_000);
+    assert!(core.ended(handed.slot, handed.run, ok(), 10_000), "what has begun may take its time");
+}
+
+#[test]
+fn a_claim_that_is_cancelled_on_its_way_does_not_start() {
+    let mut core = started(config(2));
+    let step = core.step(0).unwrap();
+    let (one, other) = (claimed(spec(), 1), claimed(spec(), 2));
+    core.stop(&one.spec.id, 1, &"enough".into(), 1);
+    answer(&mut core, &step, vec![one.clone(), other.clone()], 2);
+    let begun = starts(&mut core);
+    assert_eq!(begun.iter().map(|start| &start.spec.id).collect::<Vec<_>>(), [&other.spec.id]);
+    assert_eq!(settle(&mut core, 2), [Cause::Cancel]);
+    core.stop(&one.spec.id, 3, &"for nobody".into(), 3);
+    core.hint();
+    let step = core.step(3).unwrap();
+    answer(&mut core, &step, vec![claimed(spec(), 3)], 4);
+    assert_eq!(starts(&mut core).len(), 1, "nothing was on its way then");
+}
+
+#[test]
+fn what_was_claimed_ahead_goes_back_when_nothing_moves() {
+    let mut core = started(config(1));
+    let begun = claim(&mut core, vec![spec(), spec(), spec()], 0);
+    assert_eq!(begun.len(), 1, "two are claimed ahead");
+    assert!(core.begin_stored(begun[0].slot, begun[0].run, 0));
+    core.tick(900);
+    core.ended(begun[0].slot, begun[0].run, ok(), 900);
+    core.tick(900);
+    let next = starts(&mut core).remove(0);
+    assert!(core.begin_stored(next.slot, next.run, 900));
+    core.tick(1000);
+    assert_eq!(settle(&mut core, 1899), [Cause::Complete], "an end and a start are a move");
+    core.tick(1899);
+    assert_eq!(settle(&mut core, 1899), []);
+    assert!(core.wake_at().is_some_and(|at| at <= 1900));
+    core.tick(1900);
+    assert_eq!(settle(&mut core, 1900), [Cause::Release]);
+    assert!(core.ended(next.slot, next.run, ok(), 5000));
+    assert_eq!(settle(&mut core, 5000), [Cause::Complete]);
+}
+
+#[test]
+fn a_pause_gives_back_what_has_not_begun() {
+    let mut core = started(config(2));
+    let begun = claim(&mut core, vec![spec(), spec(), spec()], 0);
+    assert!(core.begin_stored(begun[0].slot, begun[0].run, 0));
+    core.set_paused(true);
+    assert_eq!(settle(&mut core, 1), [Cause::Release; 2]);
+    assert!(!core.begin_stored(begun[1].slot, begun[1].run, 1));
+    assert!(core.ended(begun[0].slot, begun[0].run, ok(), 2), "what runs goes on");
+}
+
+#[test]
+fn a_node_without_room_lets_its_store_do_what_is_due() {
+    let mut core = started(config(1));
+    begin(&mut core, spec(), 0);
+    core.hint();
+    assert!(core.step(1).is_none(), "no call for every push");
+    assert_eq!(core.ask_at(), Some(100));
+    let looked = core.step(100).unwrap();
+    assert_eq!((looked.claims.max, looked.settlements.len()), (0, 0));
+    core.answered(&Arc::new(Turn { now: 100, next_at: Some(250), ..Turn::default() }), 100);
+    assert!(core.step(249).is_none());
+    core.step(250).expect("something is due");
+    core.answered(&Arc::new(Turn { now: 250, more: true, ..Turn::default() }), 250);
+    core.step(250).expect("there is more of it");
+    core.answered(&Arc::new(Turn { now: 250, ..Turn::default() }), 250);
+    assert_eq!((core.step(9999).is_none(), core.ask_at()), (true, None));
+    core.hint();
+    core.close(10_000, 1000);
+    assert_eq!(
+        (core.step(10_000).is_none(), core.ask_at()),
+        (true, None),
+        "who closes has other things to do"
+    );
+}
+
+#[test]
 fn a_begun_attempt_times_out_and_an_unbegun_one_is_released() {
     let mut core = started(config(2));
     let handed = claim(&mut core, vec![timed_spec(10), timed_spec(10)], 0);

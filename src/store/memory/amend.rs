@@ -1,12 +1,13 @@
 //! `amend`: what operators change.
 //!
-//! A filter is worked off in steps, oldest task first and round again, so that a million tasks are looked at
+//! A filter is worked off in steps, in the order of creation or against it, and round again, so that a million tasks are looked at
 //! once or twice, not once a step. That needs every change to leave its task out of reach of the same change.
 
 use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::store::plan::Ended;
+use crate::store::query::Undone;
 use crate::store::{Amend, Amended, Filter, Target};
 use crate::task::{Cause, State, Status};
 use crate::time::Millis;
@@ -22,10 +23,16 @@ impl Book {
             Target::Ids(ids) => ids.iter().filter_map(|id| self.by_id.get(id).copied()).collect(),
             Target::Filter(filter) => self.step_over(filter, change, now, &mut amended.more),
         };
-        let mut revived = Vec::new();
+        let is_revival_by_id = matches!((target, change), (Target::Ids(_), Amend::Retry));
+        let (mut revived, mut undone) = (Vec::new(), Undone::default());
         for slot in slots {
-            if self.tasks.contains(slot) && self.can(slot, change, now) {
-                amended.changed.push(self.tasks[slot].spec.id.clone());
+            let Some(task) = self.tasks.get(slot) else { continue };
+            if !self.can(slot, change, now) || undone.holds_back(&task.spec) {
+                if is_revival_by_id {
+                    undone.add(&task.spec.id, task.status.state);
+                }
+            } else {
+                amended.changed.push(task.spec.id.clone());
                 match change {
                     Amend::Retry => revived.push((slot, self.revive(slot, now))),
                     _ => self.change(slot, change, now, &mut amended),
@@ -44,12 +51,19 @@ impl Book {
     fn step_over(&mut self, filter: &Filter, change: &Amend, now: Millis, more: &mut bool) -> Vec<Slot> {
         let serials = self.serials_of(filter.flow.as_ref());
         let filter = filter.prepared();
-        let from = self.amended_to;
-        let round = serials.range((Bound::Excluded(from), Bound::Unbounded)).chain(serials.range(..=from));
         let fits = |slot: &Slot| self.can(*slot, change, now) && filter.fits(&self.tasks[*slot], now);
-        let mut found = round.filter(|(_, slot)| fits(slot));
-        let slots: Vec<Slot> = found.by_ref().take(STEP).map(|(_, slot)| *slot).collect();
-        *more = found.next().is_some();
+        let from = self.amended_to;
+        let slots: Vec<Slot>;
+        if change.is_newest_first() {
+            let from = if from == 0 { u64::MAX } else { from };
+            let round = serials.range(..from).rev().chain(serials.range(from..).rev());
+            let mut found = round.map(|(_, slot)| *slot).filter(fits);
+            (slots, *more) = (found.by_ref().take(STEP).collect(), found.next().is_some());
+        } else {
+            let newer = serials.range((Bound::Excluded(from), Bound::Unbounded));
+            let mut found = newer.chain(serials.range(..=from)).map(|(_, slot)| *slot).filter(fits);
+            (slots, *more) = (found.by_ref().take(STEP).collect(), found.next().is_some());
+        }
         self.amended_to = slots.last().filter(|_| *more).map_or(0, |slot| self.tasks[*slot].serial);
         slots
     }

@@ -1,7 +1,7 @@
 //! `amend` and `prune`.
 //!
-//! A filter is worked off in steps: tasks are looked for in the order of their creation, and what was found is
-//! changed by id, where it still fits. A round that goes on remembers where it was; one that nobody has gone on
+//! A filter is worked off in steps: tasks are looked for in the order of their creation or against it, and what was
+//! found is changed by id, where it still fits. A round that goes on remembers where it was; one that nobody has gone on
 //! with for a while is forgotten.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,11 +56,11 @@ pub(super) async fn amend(
 ) -> Result<Amended, StoreError> {
     match target {
         // Revivals tie tasks to others that are revived with them, so they stay together.
-        Target::Ids(ids) if matches!(change, Amend::Retry) => amend_ids(link, ids, change, "").await,
+        Target::Ids(ids) if matches!(change, Amend::Retry) => amend_ids(link, ids, change, true, "").await,
         Target::Ids(ids) => {
             let mut all = Amended::default();
             for chunk in ids.chunks(STEP) {
-                let amended = amend_ids(link, chunk, change, "").await?;
+                let amended = amend_ids(link, chunk, change, true, "").await?;
                 all.changed.extend(amended.changed);
                 all.stopping.extend(amended.stopping);
                 all.ended.extend(amended.ended);
@@ -70,7 +70,7 @@ pub(super) async fn amend(
         Target::Filter(filter) => {
             let work = format!("{filter:?} {change:?}");
             let (ids, cursor) = find(link, filter, change, round.cursor(&work)).await?;
-            let mut amended = amend_ids(link, &ids, change, &views_of(filter)).await?;
+            let mut amended = amend_ids(link, &ids, change, false, &views_of(filter)).await?;
             amended.more = !cursor.is_empty();
             round.set(work, cursor);
             Ok(amended)
@@ -87,7 +87,7 @@ async fn find(
 ) -> Result<(Vec<TaskId>, String), StoreError> {
     let began = Instant::now();
     let text = filter.text();
-    let scan = Scan::new(link, filter, true, text.is_none()).await?;
+    let scan = Scan::new(link, filter, !change.is_newest_first(), text.is_none()).await?;
     let mut decoder = Decoder::default();
     let mut ids = Vec::new();
     loop {
@@ -130,6 +130,7 @@ async fn amend_ids(
     link: &Arc<Link>,
     ids: &[TaskId],
     change: &Amend,
+    by_id: bool,
     views: &str,
 ) -> Result<Amended, StoreError> {
     if ids.is_empty() {
@@ -137,7 +138,7 @@ async fn amend_ids(
     }
     let (asked, value) = match change {
         Amend::Cancel(reason) => ("cancel", reason.to_string()),
-        Amend::Retry => ("retry", String::new()),
+        Amend::Retry => ("retry", String::from(if by_id { "by id" } else { "" })),
         Amend::Remove => ("remove", String::new()),
         Amend::Reschedule(at) => ("reschedule", (*at).min(FAR).to_string()),
         Amend::Promote => ("promote", String::new()),

@@ -1,6 +1,6 @@
 //! `amend`: what operators change.
 //!
-//! A filter is worked off in steps, oldest task first and round again, so that a million tasks are looked at
+//! A filter is worked off in steps, in the order of creation or against it, and round again, so that a million tasks are looked at
 //! once or twice, not once a step. That needs every change to leave its task out of reach of the same change.
 
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rusqlite::Result;
 
 use crate::store::plan::Ended;
+use crate::store::query::Undone;
 use crate::store::{Amend, Amended, Filter, Target};
 use crate::task::{Cause, State, Status, TaskId};
 
@@ -29,10 +30,14 @@ impl Ledger<'_> {
             }
             Target::Filter(filter) => self.step_over(filter, change, &mut amended.more)?,
         };
-        let mut revived = Vec::new();
+        let is_revival_by_id = matches!((target, change), (Target::Ids(_), Amend::Retry));
+        let (mut revived, mut undone) = (Vec::new(), Undone::default());
         for serial in serials {
             let Some(task) = self.at(serial)? else { continue };
-            if !self.can(&task, change)? {
+            if !self.can(&task, change)? || undone.holds_back(&task.spec) {
+                if is_revival_by_id {
+                    undone.add(&task.spec.id, task.status.state);
+                }
                 continue;
             }
             amended.changed.push(task.spec.id.clone());
@@ -53,11 +58,17 @@ impl Ledger<'_> {
     fn step_over(&mut self, filter: &Filter, change: &Amend, more: &mut bool) -> Result<Vec<i64>> {
         let chosen = Chosen::of(self, filter)?;
         let from = self.meta.amended_to;
+        let backward = change.is_newest_first();
+        let rounds = match (backward, from) {
+            (false, _) => [(from, i64::MAX), (0, from)],
+            (true, 0) => [(i64::MAX, 0), (0, 0)],
+            (true, _) => [(from, 0), (i64::MAX, from)],
+        };
         let mut found = Vec::new();
-        'round: for (after, upto) in [(from, i64::MAX), (0, from)] {
+        'round: for (after, upto) in rounds {
             let mut after = after;
             loop {
-                let batch = chosen.batch(self, after, upto, STEP + 1)?;
+                let batch = chosen.batch(self, (after, upto), backward, STEP + 1)?;
                 let is_last = batch.len() <= STEP;
                 for task in batch {
                     after = task.serial;

@@ -53,14 +53,21 @@ impl Chosen {
         Ok(Self::new(filter, lanes, ledger.now))
     }
 
-    /// Tasks that fit, in the order of their creation, after one number up to another; at most `max`.
-    pub fn batch(&self, ledger: &mut Ledger<'_>, after: i64, upto: i64, max: usize) -> Result<Vec<Task>> {
+    /// Tasks that fit, in the order of their creation or against it, after one number up to another; at most `max`.
+    pub fn batch(
+        &self,
+        ledger: &mut Ledger<'_>,
+        (after, upto): (i64, i64),
+        backward: bool,
+        max: usize,
+    ) -> Result<Vec<Task>> {
+        let (beyond, within, order) = if backward { ("<", ">=", "DESC") } else { (">", "<=", "ASC") };
         let lanes = match &self.lanes {
             None => String::new(),
             Some(lanes) => format!(" AND t.lane IN ({})", list(lanes)),
         };
         let sql = format!(
-            "{} WHERE t.serial > ? AND t.serial <= ?{lanes} AND {} ORDER BY t.serial LIMIT {max}",
+            "{} WHERE t.serial {beyond} ? AND t.serial {within} ?{lanes} AND {} ORDER BY t.serial {order} LIMIT {max}",
             select_task!(""),
             self.condition
         );

@@ -93,6 +93,22 @@ pub async fn a_filter_is_worked_off_in_steps(on: &Stage) {
     }
 }
 
+pub async fn a_filter_counts_what_waits_for_others_too(on: &Stage) {
+    on.add(spec("top")).await;
+    let fan = |prefix: &str, blocker: &str| -> Vec<Spec> {
+        (0..1500).map(|n| after(&format!("{prefix}-{n}"), &[blocker])).collect()
+    };
+    on.push(fan("fan", "top")).await;
+    let chain = (1..1500).map(|n| after(&format!("{n}"), &[&format!("{}", n - 1)]));
+    on.push([spec("0")].into_iter().chain(chain).collect()).await;
+    let changed = on.amend_all(Filter::default(), Amend::Cancel("all".into())).await;
+    assert_eq!((changed.len(), on.counts().await.of(View::Cancelled)), (3001, 3001));
+    assert_eq!(on.fate(&id("1499")).await, (State::Cancelled, Some(Cause::Cancel)));
+    assert_eq!(on.amend_all(Filter::default(), Amend::Retry).await.len(), 3001);
+    assert_eq!(on.amend_all(Filter::default(), Amend::Remove).await.len(), 3001);
+    assert!(on.list(crate::store::Query { limit: 9, ..Default::default() }).await.records.is_empty());
+}
+
 pub async fn a_filter_takes_only_what_matches(on: &Stage) {
     on.push(specs("task", 6)).await;
     on.add(Spec { group: Some("g".into()), priority: -1, ..spec("grouped") }).await;

@@ -1,10 +1,10 @@
 //! Unique keys: at most one unfinished task of a queue holds one.
 
 use crate::policy::RetryPolicy;
-use crate::store::Refusal;
-use crate::task::{Cause, Conflict, Outcome, Spec, State, View};
+use crate::store::{Amend, Push, Refusal};
+use crate::task::{Cause, Conflict, Outcome, Quiet, Spec, State, View, When};
 
-use super::stage::{Stage, after, blocked, done, failure, id, keyed};
+use super::stage::{LONG, Stage, after, blocked, done, failure, id, keyed, quiet, spec};
 
 pub async fn a_held_key_gives_its_holder(on: &Stage) {
     on.add(keyed("holder", Conflict::Ignore)).await;
@@ -143,4 +143,114 @@ pub async fn a_successor_runs_even_if_the_superseded_run_fails(on: &Stage) {
     on.end("node", &old, failure()).await;
     assert_eq!(on.state(&id("child")).await, State::Cancelled);
     assert_eq!(on.run_one("node").await, id("new"));
+}
+
+pub async fn replace_cancels_a_holder_whatever_it_waits_for(on: &Stage) {
+    on.add(spec("gate")).await;
+    on.claim_one("node").await;
+    let holders = [
+        Spec { when: When::After(LONG), ..keyed("delayed", Conflict::Ignore) },
+        Spec { blockers: after("", &["gate"]).blockers, ..keyed("blocked", Conflict::Ignore) },
+        quiet("debounced", Conflict::Ignore, Quiet::Debounce { wait: LONG, max_wait: LONG }),
+        Spec { retry: RetryPolicy::fixed(2, LONG), ..keyed("tried", Conflict::Ignore) },
+        Spec { group: Some("g".into()), priority: -1, ..keyed("grouped", Conflict::Ignore) },
+    ];
+    for holder in holders {
+        let old = on.add(holder).await;
+        if old == id("tried") {
+            let run = on.claim_one("node").await;
+            on.end("node", &run, failure()).await;
+        }
+        let new = keyed(&format!("instead of {old}"), Conflict::Replace);
+        let pushed = on.push(vec![new]).await.remove(0);
+        assert_eq!(pushed.ousted, Some(old.clone()));
+        assert_eq!(on.fate(&old).await, (State::Cancelled, Some(Cause::Supersede)));
+        assert_eq!(on.run_one("node").await, pushed.id);
+    }
+}
+
+pub async fn a_successor_waits_for_its_own_blockers_as_well(on: &Stage) {
+    on.add(keyed("old", Conflict::Ignore)).await;
+    let old = on.claim_one("node").await;
+    let tied = |task: &str, blocker: &str| Spec {
+        blockers: after("", &[blocker]).blockers,
+        ..keyed(task, Conflict::Replace)
+    };
+    on.push(vec![spec("good"), spec("bad"), tied("first", "bad")]).await;
+    assert_eq!(on.get(&id("first")).await.status.blockers, 2);
+    assert_eq!(on.run_one("node").await, id("good"));
+    let bad = on.claim_one("node").await;
+    on.end("node", &bad, failure()).await;
+    assert_eq!(on.fate(&id("first")).await, (State::Cancelled, Some(Cause::Block)));
+    on.add(tied("second", "good")).await;
+    assert_eq!(on.get(&id("second")).await.status.blockers, 1, "the run of the old one goes on");
+    on.end("node", &old, failure()).await;
+    assert_eq!(on.run_one("node").await, id("second"));
+}
+
+pub async fn a_superseded_run_may_be_asked_to_stop(on: &Stage) {
+    on.add(keyed("old", Conflict::Ignore)).await;
+    let old = on.claim_one("node").await;
+    on.add(keyed("new", Conflict::Replace)).await;
+    let asked = on.amend(&id("old"), Amend::Cancel("enough".into())).await;
+    assert_eq!(asked.stopping, [(id("old"), old.epoch)]);
+    assert!(on.claim("node", 9).await.is_empty());
+    assert_eq!(on.end("node", &old, done()).await, Cause::Cancel);
+    assert_eq!(on.get(&id("old")).await.status.cancel.as_deref(), Some("enough"));
+    assert_eq!(on.run_one("node").await, id("new"));
+}
+
+pub async fn a_revived_successor_waits_for_a_run_that_goes_on(on: &Stage) {
+    on.add(keyed("old", Conflict::Ignore)).await;
+    let old = on.claim_one("node").await;
+    on.add(keyed("new", Conflict::Replace)).await;
+    on.amend(&id("new"), Amend::Cancel("no".into())).await;
+    assert_eq!(on.amend(&id("new"), Amend::Retry).await.changed, [id("new")]);
+    assert!(on.claim("node", 9).await.is_empty());
+    assert_eq!(on.end("node", &old, Outcome::Lost).await, Cause::Supersede);
+    assert_eq!(on.run_one("node").await, id("new"));
+}
+
+pub async fn a_key_is_free_when_its_holder_ends_with_a_blocker(on: &Stage) {
+    on.add(spec("gate")).await;
+    let gate = on.claim_one("node").await;
+    on.add(Spec { blockers: after("", &["gate"]).blockers, ..keyed("blocked", Conflict::Ignore) }).await;
+    assert_eq!(on.refused(vec![keyed("next", Conflict::Refuse)]).await, Refusal::KeyHeld(id("blocked")));
+    on.end("node", &gate, failure()).await;
+    on.add(keyed("next", Conflict::Refuse)).await;
+    let dead = Spec { blockers: after("", &["gate"]).blockers, ..keyed("dead", Conflict::Replace) };
+    on.push(vec![dead]).await;
+    assert_eq!(on.fate(&id("dead")).await, (State::Cancelled, Some(Cause::Block)), "it never waited");
+    on.add(keyed("last", Conflict::Refuse)).await;
+}
+
+pub async fn an_id_that_is_known_comes_before_its_key(on: &Stage) {
+    on.add(spec("known")).await;
+    on.add(keyed("holder", Conflict::Ignore)).await;
+    for conflict in [Conflict::Ignore, Conflict::Replace, Conflict::Refuse] {
+        let again = on.push(vec![keyed("known", conflict)]).await.remove(0);
+        assert_eq!((again.id, again.created, again.ousted), (id("known"), false, None), "{conflict:?}");
+    }
+    assert_eq!(on.state(&id("holder")).await, State::Waiting, "it was not replaced");
+    let ignored = on.push(vec![keyed("new", Conflict::Ignore)]).await.remove(0);
+    assert_eq!((ignored.id, ignored.created), (id("holder"), false));
+    on.amend(&id("holder"), Amend::Cancel("no".into())).await;
+    on.add(keyed("new", Conflict::Ignore)).await;
+}
+
+pub async fn what_was_refused_has_taken_no_key(on: &Stage) {
+    on.push(vec![spec("one"), keyed("holder", Conflict::Ignore)]).await;
+    let full = |specs: Vec<Spec>| on.offer(Push { max_waiting: Some(2), ..Push::of(specs) });
+    let other = |task: &str, quiet_for| {
+        let mut spec = quiet(task, Conflict::Replace, Quiet::Throttle(quiet_for));
+        spec.key.as_mut().unwrap().text = "other".into();
+        spec
+    };
+    let specs = vec![keyed("new", Conflict::Replace), other("throttled", LONG), after("child", &["one"])];
+    assert_eq!(full(specs).await, Err(Refusal::Full { waiting: 2, limit: 2 }));
+    assert_eq!(on.state(&id("holder")).await, State::Waiting);
+    assert_eq!(on.refused(vec![keyed("next", Conflict::Refuse)]).await, Refusal::KeyHeld(id("holder")));
+    on.add(other("fresh", 0)).await;
+    assert_eq!(on.run_one("node").await, id("one"));
+    assert!(on.find(&id("child")).await.is_none());
 }

@@ -111,7 +111,8 @@ macro_rules! store_checks {
             push: [
                 a_refused_push_leaves_nothing_and_does_not_touch_the_others,
                 answers_come_in_order, an_id_is_taken_once_whatever_became_of_it,
-                an_id_with_another_input_is_refused, an_id_twice_in_one_push_is_one_task,
+                an_id_with_another_input_is_refused,
+                an_id_with_another_input_is_refused_whatever_became_of_it, an_id_twice_in_one_push_is_one_task,
                 a_minted_id_again_is_the_same_push,
                 what_was_pushed_comes_back_byte_for_byte,
                 names_that_look_alike_are_different,
@@ -131,6 +132,12 @@ macro_rules! store_checks {
                 a_superseded_run_is_not_repeated,
                 every_later_holder_waits_for_the_superseded_run,
                 a_successor_runs_even_if_the_superseded_run_fails,
+                replace_cancels_a_holder_whatever_it_waits_for,
+                a_successor_waits_for_its_own_blockers_as_well,
+                a_superseded_run_may_be_asked_to_stop,
+                a_revived_successor_waits_for_a_run_that_goes_on,
+                a_key_is_free_when_its_holder_ends_with_a_blocker,
+                an_id_that_is_known_comes_before_its_key, what_was_refused_has_taken_no_key,
             ]
             quiet: [
                 a_debounce_keeps_the_newest_input_and_slides,
@@ -148,7 +155,8 @@ macro_rules! store_checks {
                 many_due_tasks_become_ready_in_bounded_steps,
                 promote_starts_a_delayed_task_now,
                 promote_ends_a_backoff_but_not_a_wait_for_others,
-                a_start_can_be_moved_both_ways,
+                a_blocked_task_keeps_the_start_that_it_was_given,
+                plain_tasks_are_changed_like_any_others, a_start_can_be_moved_both_ways,
                 a_priority_can_be_changed_while_a_task_waits,
                 a_task_that_was_not_started_in_time_expires,
                 an_expired_task_is_not_claimed_however_many_there_are,
@@ -186,7 +194,8 @@ macro_rules! store_checks {
                 stale_settlements_change_nothing, a_run_ends_once,
                 stale_ones_do_not_disturb_the_rest_of_their_batch,
                 an_id_that_is_used_again_is_fenced_too, the_newest_attempts_are_kept,
-                a_success_spawns_tasks_in_the_same_step, nothing_else_spawns,
+                a_success_spawns_tasks_in_the_same_step, spawned_tasks_meet_keys_like_any_others,
+                nothing_else_spawns,
                 a_circle_among_spawned_tasks_does_not_wait_for_ever,
             ]
             replay: [
@@ -232,7 +241,7 @@ macro_rules! store_checks {
                 cancel_ends_what_waits_at_once, cancel_asks_a_run_to_stop_once,
                 what_does_not_apply_changes_nothing, several_ids_are_changed_in_one_step,
                 remove_forgets_what_does_not_run, a_filter_is_worked_off_in_steps,
-                a_filter_takes_only_what_matches,
+                a_filter_counts_what_waits_for_others_too, a_filter_takes_only_what_matches,
                 an_abandoned_round_does_not_hide_tasks_from_the_next,
             ]
             revival: [
@@ -241,6 +250,7 @@ macro_rules! store_checks {
                 a_revival_takes_its_key_or_does_not_happen, a_superseded_task_may_come_back,
                 a_revived_task_expires_no_more, a_revived_task_waits_for_revived_blockers,
                 a_revived_task_forgives_ended_blockers,
+                what_needs_a_blocker_that_stays_undone_does_so_too,
                 a_revival_leaves_the_throttle_as_it_was,
             ]
             cells: [

@@ -81,6 +81,50 @@ pub async fn promote_ends_a_backoff_but_not_a_wait_for_others(on: &Stage) {
     assert!(on.claim("node", 9).await.is_empty());
 }
 
+pub async fn a_blocked_task_keeps_the_start_that_it_was_given(on: &Stage) {
+    let late = |task: &str| Spec { when: When::After(LONG), ..after(task, &["gate"]) };
+    on.push(vec![spec("gate"), late("promoted"), late("earlier"), after("later", &["gate"])]).await;
+    let now = on.now().await;
+    assert_eq!(on.amend(&id("promoted"), Amend::Promote).await.changed, [id("promoted")]);
+    assert!(on.amend(&id("later"), Amend::Promote).await.changed.is_empty(), "it waits for no time");
+    on.amend(&id("earlier"), Amend::Reschedule(now.saturating_sub(5))).await;
+    on.amend(&id("later"), Amend::Reschedule(now + LONG)).await;
+    assert_eq!(on.counts().await.of(View::Blocked), 3);
+    assert_eq!(on.run_one("node").await, id("gate"));
+    assert_eq!(super::stage::ids(&on.claim("node", 9).await), ["promoted", "earlier"]);
+    assert_eq!(on.counts().await.of(View::Scheduled), 1);
+    assert_eq!(on.get(&id("later")).await.status.run_at, now + LONG);
+}
+
+/// Stores keep tasks that nothing is said about in short ways of their own.
+pub async fn plain_tasks_are_changed_like_any_others(on: &Stage) {
+    let names: Vec<String> = (0..8).map(|n| format!("00000000-0000-7000-8000-00000000000{n}")).collect();
+    let plain = |name: &String| Spec { minted: true, ..spec(name) };
+    on.push(names.iter().map(plain).collect()).await;
+    let all: Vec<_> = names.iter().map(|name| id(name)).collect();
+    let now = on.now().await;
+    let changes = [
+        (3, Amend::Prioritise(5)),
+        (4, Amend::Reschedule(now + 200)),
+        (1, Amend::Cancel("no".into())),
+        (6, Amend::Prioritise(-5)),
+        (5, Amend::Reschedule(now + LONG)),
+        (2, Amend::Remove),
+        (5, Amend::Promote),
+    ];
+    for (at, change) in changes {
+        assert_eq!(on.amend(&all[at], change.clone()).await.changed, [all[at].clone()], "{at}: {change:?}");
+    }
+    on.pass(300).await;
+    for at in [3, 0, 4, 5, 7, 6] {
+        let run = on.claim_one("node").await;
+        assert_eq!(run.spec.id, all[at]);
+        on.end("node", &run, failure()).await;
+    }
+    assert_eq!(on.amend_all(Filter::default(), Amend::Retry).await.len(), 7);
+    assert_eq!(on.claim("node", 9).await.len(), 7);
+}
+
 pub async fn a_start_can_be_moved_both_ways(on: &Stage) {
     on.push(vec![spec("task"), delayed("late", LONG)]).await;
     let now = on.now().await;

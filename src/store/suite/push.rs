@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::store::{Push, Refusal};
-use crate::task::{Conflict, Spec, State};
+use crate::task::{Conflict, Outcome, Spec, State, When};
 
-use super::stage::{Stage, after, cell, change, done, id, keyed, spec, specs};
+use super::stage::{Stage, after, cell, change, done, failure, id, keyed, spec, specs};
 
 pub async fn a_refused_push_leaves_nothing_and_does_not_touch_the_others(on: &Stage) {
     on.add(keyed("holder", Conflict::Ignore)).await;
@@ -55,6 +55,29 @@ pub async fn an_id_with_another_input_is_refused(on: &Stage) {
     on.add(spec("task")).await;
     assert_eq!(on.refused(vec![other()]).await, Refusal::IdTaken(id("task")));
     assert_eq!(&*on.get(&id("task")).await.spec.input, "null");
+}
+
+pub async fn an_id_with_another_input_is_refused_whatever_became_of_it(on: &Stage) {
+    on.push(specs("run", 4)).await;
+    for (at, outcome) in [done(), failure(), Outcome::Cancelled("no".into())].into_iter().enumerate() {
+        let run = on.claim_one("node").await;
+        assert_eq!(run.spec.id, id(&format!("run-{at}")));
+        on.end("node", &run, outcome).await;
+    }
+    on.claim_one("node").await;
+    let delayed = Spec { when: When::After(super::stage::LONG), ..spec("delayed") };
+    on.push(vec![spec("ready"), delayed, after("blocked", &["ready"])]).await;
+    let all = ["run-0", "run-1", "run-2", "run-3", "ready", "delayed", "blocked"];
+    for task in all {
+        let before = format!("{:?}", on.get(&id(task)).await);
+        let other = Spec { input: "2".into(), ..spec(task) };
+        let refused = on.refused(vec![spec("beside"), other]).await;
+        assert_eq!(refused, Refusal::IdTaken(id(task)), "it is {before}");
+        let again = on.push(vec![Spec { priority: 7, ..after(task, &["ready"]) }]).await.remove(0);
+        assert_eq!((again.id, again.created), (id(task), false));
+        assert_eq!(format!("{:?}", on.get(&id(task)).await), before);
+    }
+    assert!(on.find(&id("beside")).await.is_none());
 }
 
 pub async fn an_id_twice_in_one_push_is_one_task(on: &Stage) {

@@ -1,10 +1,10 @@
 //! `Retry` of an ended task: it waits again as if it were new.
 
 use crate::policy::RetryPolicy;
-use crate::store::{Amend, Filter};
-use crate::task::{Cause, Conflict, Outcome, Spec, State, View};
+use crate::store::{Amend, Filter, Target};
+use crate::task::{Cause, Conflict, OnBlockerFailure, Outcome, Spec, State, View};
 
-use super::stage::{Stage, after, done, failure, id, ids, keyed, spec};
+use super::stage::{Stage, after, blocked, done, failure, id, ids, keyed, spec};
 
 pub async fn every_ended_task_can_be_revived(on: &Stage) {
     for (task, outcome) in
@@ -111,6 +111,31 @@ pub async fn a_revived_task_forgives_ended_blockers(on: &Stage) {
     assert!(on.claim("node", 9).await.is_empty(), "the slow one has not ended");
     on.end("node", &slow, done()).await;
     assert_eq!(on.run_one("node").await, id("child"));
+}
+
+pub async fn what_needs_a_blocker_that_stays_undone_does_so_too(on: &Stage) {
+    let anyway = blocked("anyway", &["head"], OnBlockerFailure::Run);
+    let head = keyed("head", Conflict::Ignore);
+    on.push(vec![head, after("child", &["head"]), after("grandchild", &["child"]), anyway]).await;
+    let run = on.claim_one("node").await;
+    on.end("node", &run, failure()).await;
+    assert_eq!(on.run_one("node").await, id("anyway"));
+    on.add(keyed("holder", Conflict::Refuse)).await;
+    let all = ["head", "child", "grandchild", "anyway"].map(id);
+    let revive = async || on.store().amend(Target::Ids(all.to_vec()), Amend::Retry).await.unwrap().changed;
+    assert_eq!(revive().await, [id("anyway")], "that one runs in spite of its blocker");
+    for task in &all[1..3] {
+        assert_eq!(on.fate(task).await, (State::Cancelled, Some(Cause::Block)));
+    }
+    assert_eq!(on.run_one("node").await, id("holder"));
+    assert_eq!(on.run_one("node").await, id("anyway"));
+    assert_eq!(revive().await, all, "nobody has the key now");
+    let run = on.claim_one("node").await;
+    assert_eq!((&run.spec.id, on.claim("node", 9).await.len()), (&id("head"), 0));
+    on.end("node", &run, failure()).await;
+    assert_eq!(on.run_one("node").await, id("anyway"));
+    on.amend(&id("child"), Amend::Retry).await;
+    assert_eq!(on.run_one("node").await, id("child"), "asked for by itself it needs nobody");
 }
 
 pub async fn a_revival_leaves_the_throttle_as_it_was(on: &Stage) {

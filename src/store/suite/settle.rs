@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::policy::RetryPolicy;
 use crate::store::{Amend, Settled};
-use crate::task::{Cause, Claimed, Failure, KEPT_ATTEMPTS, Outcome, Spec, State, View};
+use crate::task::{Cause, Claimed, Conflict, Failure, KEPT_ATTEMPTS, Outcome, Spec, State, View};
 
 use super::stage::{LONG, Stage, after, done, failure, fate, id, spec, specs};
 
@@ -181,6 +181,42 @@ pub async fn a_success_spawns_tasks_in_the_same_step(on: &Stage) {
     assert_eq!((counts.of(View::Waiting), counts.of(View::Blocked), counts.of(View::Running)), (1, 2, 1));
     assert_eq!(on.run_one("node").await, id("first"));
     assert_eq!(on.run_one("node").await, id("second"));
+}
+
+pub async fn spawned_tasks_meet_keys_like_any_others(on: &Stage) {
+    let keyed = |task: &str, key: &str, conflict| {
+        let mut spec = super::stage::keyed(task, conflict);
+        spec.key.as_mut().unwrap().text = key.into();
+        spec
+    };
+    on.push(vec![keyed("held", "a", Conflict::Ignore), keyed("old", "b", Conflict::Ignore)]).await;
+    on.push(vec![keyed("runs", "c", Conflict::Ignore), keyed("parent", "own", Conflict::Ignore)]).await;
+    for task in ["held", "old"] {
+        on.amend(&id(task), Amend::Reschedule(on.now().await + LONG)).await;
+    }
+    let runs = on.claim_one("node").await;
+    let parent = on.claim_one("node").await;
+    let mut end = fate(&parent, done());
+    end.spawn = spawned([
+        keyed("ignored", "a", Conflict::Ignore),
+        keyed("refused", "a", Conflict::Refuse),
+        keyed("new", "b", Conflict::Replace),
+        keyed("next", "c", Conflict::Replace),
+        keyed("again", "own", Conflict::Refuse),
+        after("child", &["ignored", "refused", "parent"]),
+    ]);
+    assert_eq!(on.settle("node", vec![end]).await, [Settled::Applied(Cause::Complete)]);
+    for nobody in ["ignored", "refused"] {
+        assert!(on.find(&id(nobody)).await.is_none(), "the holder stands for it");
+    }
+    assert_eq!(on.fate(&id("old")).await, (State::Cancelled, Some(Cause::Supersede)));
+    assert_eq!(on.get(&id("child")).await.spec.blockers.as_ref().unwrap().ids, ["held", "parent"].map(id));
+    assert_eq!(super::stage::ids(&on.claim("node", 9).await), ["new", "again"], "its key was free by then");
+    on.end("node", &runs, failure()).await;
+    assert_eq!(on.run_one("node").await, id("next"));
+    on.amend(&id("held"), Amend::Promote).await;
+    assert_eq!(on.run_one("node").await, id("held"));
+    assert_eq!(on.run_one("node").await, id("child"));
 }
 
 pub async fn nothing_else_spawns(on: &Stage) {

@@ -69,11 +69,27 @@ function apply.cancel(t)
   end
 end
 
+-- Of a revival by id: tasks that stay undone, and with them what needs them.
+local undone = {}
+
+local function is_held_back(t)
+  local ids, run_anyway = {}, true
+  if next(undone) then
+    ids, run_anyway = blockers_of(t)
+  end
+  for _, id in ipairs(run_anyway and {} or ids) do
+    if undone[id] then
+      return true
+    end
+  end
+end
+
 function apply.retry(t)
-  if t.state > RUNNING and key_is_free(t) then
+  if t.state > RUNNING and key_is_free(t) and not is_held_back(t) then
     revive(t)
     return true
   end
+  undone[t.id] = value ~= '' and t.state > COMPLETED or nil
 end
 
 function apply.remove(t)
