@@ -152,8 +152,7 @@ local function start(w, name, group, raw, claimed)
   raw = head .. w.number .. pack('>I7', epoch) .. NOW .. (first == NEVER and NOW or first) .. sub(raw, PLACE_AT)
   claimed.size, claimed.serials[n], claimed.raws[n] = n, serial, raw
   if bit.band(flags, AWAITS) ~= 0 then
-    claimed.lists[#claimed.lists + 1] = n
-    claimed.lists[#claimed.lists + 1] = call('HGET', K .. 'bl', serial)
+    claimed.tied[#claimed.tied + 1], claimed.tied_at[#claimed.tied + 1] = serial, n
   end
   claimed.writes[2 * n - 1], claimed.writes[2 * n] = serial, raw
   claimed.mark(serial)
@@ -256,7 +255,8 @@ local function walkers_of(wants)
 end
 
 local function claim(owner, max, wants, ended)
-  local claimed = { owner = owner, size = 0, serials = {}, raws = {}, writes = {}, heads = {}, lists = {} }
+  local claimed = { owner = owner, size = 0, serials = {}, raws = {}, writes = {}, heads = {}, lists = {}, tied = {},
+    tied_at = {} }
   local marked
   claimed.mark, marked = marker({ ['v' .. READY] = -1, ['v' .. RUNS] = 1 })
   claimed.first = counter('epoch') + 1
@@ -308,6 +308,9 @@ local function claim(owner, max, wants, ended)
     count('epoch', claimed.size)
     add(sums.rn, digits(owner), claimed.size)
     each('HSET', K .. 't', claimed.writes)
+    for k, list in ipairs(fetch(K .. 'bl', claimed.tied)) do
+      claimed.lists[2 * k - 1], claimed.lists[2 * k] = claimed.tied_at[k], list
+    end
   end
   return claimed
 end
