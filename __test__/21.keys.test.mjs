@@ -174,17 +174,29 @@ onEveryStore('debounce: maxWait bounds it, ten times the wait where nothing is s
   const executor = await start(on)
   const starts = []
   const note = defineTask({ name: 'note', handler: input => void starts.push(input) })
-  for (const debounce of [{ wait: 200, maxWait: 250 }, 30]) {
+  // Where this process stands still for as long as the quiet time, the task starts by that, and it is tried again.
+  const isBound = async (wait, debounce) => {
     starts.length = 0
     const since = performance.now()
-    let calls = 0
+    let [calls, latest, longest] = [0, since, 0]
     while (starts.length === 0) {
       await executor.enqueue(note, ++calls, { key, debounce })
       await sleep(5)
-      assert.ok(performance.now() - since < 20_000, 'it never starts')
+      const now = performance.now()
+      longest = Math.max(longest, now - latest)
+      latest = now
+      assert.ok(now - since < 20_000, 'it never starts')
     }
-    assert.ok(performance.now() - since >= 240)
     await executor.onIdle()
+    return latest - since >= 240 || longest < wait / 2 ? latest - since : undefined
+  }
+  for (const [wait, debounce] of [
+    [200, { wait: 200, maxWait: 250 }],
+    [30, 30],
+  ]) {
+    let took = await isBound(wait, debounce)
+    while (took === undefined) took = await isBound(wait, debounce)
+    assert.ok(took >= 240)
   }
 })
 

@@ -2,7 +2,7 @@
 // Invariants: nothing is started and nothing is said where all is in place; whatever is missing on the machine
 // ends the process with one line that names it and says where to get it; stdout is left to the caller.
 
-import { readFileSync, statSync } from 'node:fs'
+import { lstatSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { findCargo, giveUp, root, runCommand, runNpm } from './process.mjs'
 import { addonIsFresh, hashSources, markAddon } from './sources.mjs'
@@ -41,6 +41,11 @@ export function requireRust() {
 export function ensurePackages() {
   const installed = modifiedAt('node_modules/.package-lock.json')
   if (installed !== undefined && installed >= modifiedAt('package-lock.json')) return
+  if (lstatSync(join(root, 'node_modules'), { throwIfNoEntry: false })?.isSymbolicLink()) {
+    giveUp(
+      'node_modules is a link, and npm ci would empty what it leads to: install there, or remove the link',
+    )
+  }
   say('installing npm packages (npm ci)')
   const npm = runNpm(['ci', '--loglevel=error'])
   if (npm.missing) giveUp('npm is missing: install Node.js with npm from https://nodejs.org')

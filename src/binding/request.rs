@@ -10,7 +10,7 @@ use crate::engine::metrics::Cost;
 use crate::engine::{Engine, Hold, Host};
 use crate::error::TaskError;
 use crate::store::{Amend, Amended, Counts, Filter, Found, Node, Query, Target};
-use crate::task::{Name, Record, State, TaskId, Text, View};
+use crate::task::{Cause, Name, Record, State, TaskId, Text, View};
 use crate::time::Millis;
 
 use super::mail::{Post, quote, write_attempt};
@@ -277,7 +277,9 @@ pub(super) fn write_record(
         write_attempt(text, attempt);
     }
     let _ = write!(text, "],\"createdAt\":{},\"runAt\":{}", status.created_at, status.run_at);
-    for (field, at) in [("startedAt", status.started_at), ("finishedAt", status.finished_at)] {
+    // One that expired was claimed at most, and has never begun.
+    let started_at = status.started_at.filter(|_| status.cause != Some(Cause::Expire));
+    for (field, at) in [("startedAt", started_at), ("finishedAt", status.finished_at)] {
         if let Some(at) = at {
             let _ = write!(text, ",\"{field}\":{at}");
         }

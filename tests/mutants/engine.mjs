@@ -23,7 +23,7 @@ export default [
   {
     name: 'an ended run does not give its slot back',
     file: 'src/engine',
-    from: 'self.dispatcher.ended(run.lane);',
+    from: 'self.dispatcher.ended(run.lane, slot, exit_of(run.phase, outcome), now);',
     to: '',
   },
   {

@@ -19,7 +19,7 @@ enum Tie {
     /// It stands where it would if it had to wait for nobody.
     Placed { serial: i64, follows: Option<TaskId> },
     /// It stands nowhere yet, and nothing else can come across it: it has no key.
-    Unplaced(Task),
+    Unplaced(Box<Task>),
 }
 
 /// What one push has made so far.
@@ -67,7 +67,7 @@ impl Ledger<'_> {
         for tie in std::mem::take(&mut batch.ties) {
             match tie {
                 Tie::Placed { serial, follows } => self.tie(serial, follows, Ended::Count)?,
-                Tie::Unplaced(task) => self.tie_new(task, &mut batch)?,
+                Tie::Unplaced(task) => self.tie_new(*task, &mut batch)?,
             }
         }
         Ok(pushed)
@@ -117,7 +117,7 @@ impl Ledger<'_> {
                 batch.here.insert(id.clone(), task.serial);
             }
             match task.spec.blockers {
-                Some(_) => batch.ties.push(Tie::Unplaced(task)),
+                Some(_) => batch.ties.push(Tie::Unplaced(Box::new(task))),
                 None => self.place_new(&task)?,
             }
         }
