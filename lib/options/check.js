@@ -56,7 +56,7 @@ function subjectOf(call) {
 function isPlain(value) {
   if (typeof value !== 'object' || value === null) return false
   const prototype = Object.getPrototypeOf(value)
-  if (prototype === Object.prototype || prototype === null) return true
+  if (prototype === Object.prototype || prototype === null || prototype === Options.prototype) return true
   return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf')
 }
 
