@@ -272,6 +272,7 @@ class TaskExecutor extends EventEmitter {
   async enqueueFlow(tasks, given = undefined) {
     const { id, refs, lines, checks } = flowBatch(tasks, given, (...entry) => this.#draft(...entry))
     await Promise.all(checks)
+    this.#accept()
     const batch = await this.#push(lines)
     return new TaskFlow(this.#inner, id, refs, batch)
   }
@@ -288,7 +289,6 @@ class TaskExecutor extends EventEmitter {
   }
 
   async #push(lines) {
-    this.#accept()
     const batch = this.#lane.stored.addTogether(lines)
     await batch.acked
     batch.requireAll()

@@ -150,14 +150,16 @@ class TaskFlow {
 
   // Made when they are asked for: most of a large flow is never looked at.
   get handles() {
-    const handleOf = (ref, at) => [ref, new TaskHandle(this.#executor, this.#batch, at)]
-    this.#handles ??= Object.fromEntries(this.#refs.map(handleOf))
+    this.#handles ??= Object.fromEntries(
+      this.#refs.map((ref, at) => [ref, new TaskHandle(this.#executor, this.#batch, at)]),
+    )
     return this.#handles
   }
 
   async results(options = undefined) {
-    const names = Object.keys(this.handles)
-    const outputs = Promise.all(names.map(ref => this.handles[ref].result(options)))
+    const { handles } = this
+    const names = Object.keys(handles)
+    const outputs = Promise.all(names.map(ref => handles[ref].result(options)))
     return outputs.then(
       outputs => Object.fromEntries(names.map((ref, at) => [ref, outputs[at]])),
       error => this.#rethrow(error),

@@ -10,7 +10,7 @@ const { describe, optionError } = require('./errors')
 const MAX_NAME = 128
 
 // What most names are, and then no more has to be looked at.
-const PLAIN = /^[\x20-\x7e]{1,128}$/
+const PLAIN = new RegExp(`^[\\x20-\\x7e]{1,${MAX_NAME}}$`)
 
 /** The name itself, or an error that says which part of the rule it breaks. */
 function checkName(value, option) {
