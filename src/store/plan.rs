@@ -283,7 +283,7 @@ fn resolve(specs: &mut [Arc<Spec>], makes: &[bool], found: &HashMap<TaskId, Task
             continue;
         }
         // Most name each once, and by its own id: a copy of the task is saved.
-        if !found.is_empty() && blockers.ids.iter().any(|id| found.contains_key(id)) {
+        if blockers.ids.iter().any(|id| found.contains_key(id)) {
             for id in blockers_of(spec) {
                 if let Some(real) = found.get(id) {
                     *id = real.clone();
@@ -312,6 +312,6 @@ fn are_distinct<'a>(ids: impl Iterator<Item = &'a TaskId> + Clone) -> bool {
 }
 
 /// Nothing in it can be refused, nor stand for another task: most pushes, and worth not looking further.
-fn is_plain(spec: &Spec) -> bool {
+pub(super) fn is_plain(spec: &Spec) -> bool {
     spec.minted && spec.key.is_none() && spec.blockers.is_none()
 }

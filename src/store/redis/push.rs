@@ -12,6 +12,7 @@ use super::link::Link;
 use super::script::PUSH;
 use super::wake::Wake;
 use super::wire::{Items, corrupt};
+use crate::store::plan::is_plain;
 use crate::store::{Push, Pushed, Refusal, StoreError, Swap};
 use crate::task::{Name, Spec, TaskId, cycle};
 
@@ -296,7 +297,7 @@ fn kind(push: &Push) -> Kind {
     if push.guard.is_some() || !specs.iter().all(|spec| spec.minted && spec.key.is_none()) {
         return Kind::Open;
     }
-    if specs.iter().all(|spec| spec.blockers.is_none()) {
+    if specs.iter().all(|spec| is_plain(spec)) {
         return Kind::Plain;
     }
     closed(specs).map_or(Kind::Open, Kind::Closed)

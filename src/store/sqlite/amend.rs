@@ -1,7 +1,8 @@
 //! `amend`: what operators change.
 //!
-//! A filter is worked off in steps, in the order of creation or against it, and round again, so that a million tasks are looked at
-//! once or twice, not once a step. That needs every change to leave its task out of reach of the same change.
+//! A filter is worked off in steps, in the order of creation or against it, and round again, so that a million
+//! tasks are looked at once or twice, not once a step. That needs every change to leave its task out of reach of
+//! the same change.
 
 use std::sync::Arc;
 
